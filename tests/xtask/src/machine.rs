@@ -1,0 +1,163 @@
+//! What the machine must have, and how it gets it: a program is looked for first, and only what is
+//! missing is installed, from Debian's packages or with rustup.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::run;
+
+/// One thing a step needs.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub struct Need {
+    /// Any of these on the PATH will do.
+    pub programs: &'static [&'static str],
+    /// Where it comes from when none is there.
+    pub source: Source,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Source {
+    /// A Debian package.
+    Debian(&'static str),
+    /// A component of the Rust toolchain.
+    Rustup(&'static str),
+}
+
+pub const C_COMPILER: Need =
+    Need { programs: &["cc", "gcc", "clang"], source: Source::Debian("build-essential") };
+pub const RUSTFMT: Need = Need { programs: &["cargo-fmt"], source: Source::Rustup("rustfmt") };
+pub const CLIPPY: Need = Need { programs: &["cargo-clippy"], source: Source::Rustup("clippy") };
+pub const NODE: Need = Need { programs: &["node"], source: Source::Debian("nodejs") };
+pub const NPM: Need = Need { programs: &["npm"], source: Source::Debian("npm") };
+pub const CHROMIUM: Need =
+    Need { programs: &["chromium", "chromium-browser", "google-chrome"], source: Source::Debian("chromium") };
+
+/// Installs those of `needs` that are missing; does nothing when all are there.
+pub fn provide(needs: &[Need]) -> Result<()> {
+    let missing: Vec<Need> = needs.iter().copied().filter(|need| !is_there(need)).collect();
+    let packages = names(&missing, |source| match source {
+        Source::Debian(package) => Some(package),
+        Source::Rustup(_) => None,
+    });
+    let components = names(&missing, |source| match source {
+        Source::Rustup(component) => Some(component),
+        Source::Debian(_) => None,
+    });
+    install_components(&components)?;
+    install_packages(&packages)?;
+    match missing.iter().find(|need| !is_there(need)) {
+        Some(need) => bail!("{} was installed, yet none of {:?} is on the PATH", need.name(), need.programs),
+        None => Ok(()),
+    }
+}
+
+/// The first of the need's programs that is on the PATH.
+pub fn program(need: &Need) -> Option<PathBuf> {
+    need.programs.iter().find_map(|program| on_path(program))
+}
+
+impl Need {
+    fn name(&self) -> &'static str {
+        match self.source {
+            Source::Debian(package) => package,
+            Source::Rustup(component) => component,
+        }
+    }
+}
+
+/// rustup puts a proxy on the PATH for components that are not there: ask it, not the file system.
+fn is_there(need: &Need) -> bool {
+    match need.source {
+        Source::Debian(_) => program(need).is_some(),
+        Source::Rustup(_) => need.programs.iter().any(|program| answers(program)),
+    }
+}
+
+fn answers(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn names(needs: &[Need], pick: impl Fn(Source) -> Option<&'static str>) -> Vec<&'static str> {
+    let mut names: Vec<&str> = needs.iter().filter_map(|need| pick(need.source)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn install_components(components: &[&str]) -> Result<()> {
+    if components.is_empty() {
+        return Ok(());
+    }
+    let what = components.join(" ");
+    if on_path("rustup").is_none() {
+        bail!(
+            "missing: {what}\nRust was not installed with rustup here. Install its {what} the way Rust was, then run this again."
+        );
+    }
+    println!("installing {what} with rustup");
+    run::command(Command::new("rustup").args(["component", "add"]).args(components))
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let what = packages.join(" ");
+    let debian = Path::new("/etc/debian_version").exists() && on_path("apt-get").is_some();
+    if !debian {
+        bail!(
+            "missing: {what} (names of Debian's packages)\nThis machine is not a Debian. Install them the way it does, then run this again."
+        );
+    }
+    if !is_root() {
+        bail!(
+            "missing: {what}\nInstalling needs root. Run this, then try again:\n  sudo apt-get install {what}"
+        );
+    }
+    println!("installing {what} with apt-get");
+    run::command(apt_get().arg("update"))?;
+    run::command(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.arg("-qq").env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|answer| answer.stdout.trim_ascii() == b"0")
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_installed() {
+        let shell =
+            Need { programs: &["no-such-program-anywhere", "sh"], source: Source::Debian("none-such") };
+        assert!(provide(&[shell]).is_ok());
+        assert!(program(&shell).is_some_and(|path| path.ends_with("sh")));
+    }
+
+    #[test]
+    fn packages_are_named_once() {
+        let needs = [CHROMIUM, NODE, CHROMIUM, CLIPPY];
+        let debian = names(&needs, |source| match source {
+            Source::Debian(package) => Some(package),
+            Source::Rustup(_) => None,
+        });
+        assert_eq!(debian, ["chromium", "nodejs"]);
+    }
+}
