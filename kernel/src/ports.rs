@@ -1,0 +1,33 @@
+//! What the services ask of the world: domain verbs with outcome enums. A store holds no rule; it checks
+//! the guard it was given and says "already so" or "lost the race" as a result, not as an error.
+
+mod log;
+mod rooms;
+
+use roaring::RoaringTreemap;
+
+use crate::words::{RoomId, Timestamp};
+pub use log::{Consumer, Delivery, EventLog, LogError, StartAt, Subscription};
+pub use rooms::{JoinAnswer, Registry, RoomRecord, RoomStore, Seen, StoreError};
+
+/// The time, for the edges; the core takes it as an argument.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Timestamp;
+}
+
+/// Who is there, node by node, under leases: what a node that fell silent said runs out by itself.
+#[async_trait::async_trait]
+pub trait Presence: Send + Sync {
+    /// Replaces what `node` said of `room`; valid for `lease_seconds` from `now`.
+    async fn report(
+        &self,
+        node: &str,
+        room: &RoomId,
+        present: RoaringTreemap,
+        lease_seconds: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Everyone whom a node with a living lease has seen.
+    async fn present(&self, room: &RoomId, now: Timestamp) -> Result<RoaringTreemap, StoreError>;
+}

@@ -1,0 +1,128 @@
+//! Where rooms live: their running state (store) and what is known of them for ever (registry).
+
+use async_trait::async_trait;
+
+use crate::control::Control;
+use crate::event::v1::Drawn;
+use crate::policy::Policy;
+use crate::room::{Call, Called, Join, Joined, RoomState, Standing, Summary, Swapped};
+use crate::session::{Next, Session};
+use crate::ticket::RoomBirth;
+use crate::words::{EndReason, Number, Ranges, RoomId, Timestamp};
+
+/// Every verb is one atomic step that changes the room and appends its events to the room's outbox.
+/// What a verb answered survives a crash.
+#[async_trait]
+pub trait RoomStore: Send + Sync {
+    /// Makes the room or puts the policy in force; nothing happens when it already is.
+    async fn configure(
+        &self,
+        room: &RoomId,
+        policy: &Policy,
+        lottery_commitment: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// The control state becomes `to` if it still is `from`; false when it is not.
+    async fn control(
+        &self,
+        room: &RoomId,
+        from: Control,
+        to: Control,
+        drawn: Option<Drawn>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    async fn notice(&self, room: &RoomId, notice: Option<String>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// One answer a wish, in order.
+    async fn join(
+        &self,
+        room: &RoomId,
+        batch: Vec<Join>,
+        now: Timestamp,
+    ) -> Result<Vec<JoinAnswer>, StoreError>;
+
+    async fn seen(&self, room: &RoomId, number: Number) -> Result<Seen, StoreError>;
+
+    async fn summary(&self, room: &RoomId) -> Result<Summary, StoreError>;
+
+    /// Takes those out of the line who still wait; says who they were.
+    async fn depart(
+        &self,
+        room: &RoomId,
+        numbers: Ranges,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> Result<Ranges, StoreError>;
+
+    /// Calls the next of each lane, in order, unless the room moved on since the decision.
+    async fn call_next(&self, room: &RoomId, call: Call, now: Timestamp) -> Result<Called, StoreError>;
+
+    /// Puts a decided session in place of the one it was decided on.
+    async fn swap_session(
+        &self,
+        room: &RoomId,
+        number: Number,
+        from: Session,
+        to: Next,
+        now: Timestamp,
+    ) -> Result<Swapped, StoreError>;
+
+    /// Sessions due to be looked at, the earliest first.
+    async fn due(
+        &self,
+        room: &RoomId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Number, Session)>, StoreError>;
+
+    /// Appends the tick's progress event, if anything changed; `rate` is visitors an hour.
+    async fn progress(&self, room: &RoomId, rate: u64, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// A copy from which a node follows the room's events.
+    async fn snapshot(&self, room: &RoomId) -> Result<RoomState, StoreError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinAnswer {
+    pub joined: Joined,
+    /// Where the number stands; `Unknown` when none was given.
+    pub seen: Seen,
+}
+
+/// A number's standing and the room around it, of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub standing: Standing,
+    pub room: Summary,
+}
+
+/// What is known of a room for ever.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoomRecord {
+    pub birth: RoomBirth,
+    pub policy: Policy,
+    /// HS256 key of the shop's visitor tokens. Never logged, never read back.
+    pub visitor_key: Option<String>,
+    /// Committed to at creation, published at opening.
+    pub lottery_secret: [u8; 32],
+}
+
+/// Rooms, their policies and keys: few, read often, changed seldom.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    async fn save(&self, record: &RoomRecord) -> Result<(), StoreError>;
+    async fn load(&self, room: &RoomId) -> Result<Option<RoomRecord>, StoreError>;
+    /// All rooms by name.
+    async fn all(&self) -> Result<Vec<RoomRecord>, StoreError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("no such room")]
+    UnknownRoom,
+    /// Nothing is known of the outcome; every verb may be repeated.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+}
