@@ -1,6 +1,6 @@
 //! Running a program where the reader sees what runs and what it says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub fn command(command: &mut Command) -> Result<()> {
 
 /// The command as one would type it in the root of the checkout.
 fn line(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    let program = Path::new(command.get_program());
+    let mut words = vec![program.file_name().unwrap_or_default().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     let line = words.join(" ");
     match command.get_current_dir() {
