@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::session::{Next, Session};
 use crate::words::{Digest, EndReason, LaneName, Number, Ranges, RoomId, Timestamp};
 use identities::{Endings, Identities};
-pub use state::{Fold, RoomState, Standing, Summary};
+pub use state::{Fold, RoomCounts, RoomState, Standing, Summary};
 
 /// Runs of numbers in one event at most (about 24 bytes each in JSON: far below any message limit).
 const RUNS_PER_EVENT: usize = 1_000;
@@ -60,6 +60,7 @@ pub struct Call {
     pub per_lane: Vec<u64>,
     /// The `called` total the decision was made on: another caller's decision in between loses the race.
     pub called_before: u64,
+    /// The capacity the decision was made on; one that was lowered since counts instead.
     pub active_max: u64,
     pub claim_by: Timestamp,
 }
@@ -124,9 +125,11 @@ impl Room {
         }
     }
 
-    /// Changes the control state if it still is `from`; `drawn` orders the prequeue by lot.
+    /// Changes the control state if it still is `from`; `drawn` orders the prequeue by lot, and must have
+    /// been drawn over everyone: who joined since would be missing from the published list.
     pub fn control(&mut self, from: Control, to: Control, drawn: Option<Drawn>, now: Timestamp) -> bool {
-        if self.state.control != from {
+        let missed = drawn.as_ref().is_some_and(|drawn| drawn.frozen != self.state.issued);
+        if self.state.control != from || missed {
             return false;
         }
         if from != to {
@@ -193,7 +196,8 @@ impl Room {
     /// Calls the next from each lane, unless the counts moved on since the decision.
     pub fn call_next(&mut self, call: &Call, now: Timestamp) -> Called {
         let wanted: u64 = call.per_lane.iter().sum();
-        let fits = self.state.active() + wanted <= call.active_max;
+        let most = call.active_max.min(self.state.policy.capacity);
+        let fits = self.state.active() + wanted <= most;
         if self.state.control != Control::Open || self.state.called != call.called_before || !fits {
             return Called::LostRace;
         }

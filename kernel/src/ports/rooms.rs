@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::control::Control;
 use crate::event::v1::Drawn;
 use crate::policy::Policy;
-use crate::room::{Call, Called, Join, Joined, RoomState, Standing, Summary, Swapped};
+use crate::room::{Call, Called, Join, Joined, RoomCounts, RoomState, Standing, Summary, Swapped};
 use crate::session::{Next, Session};
 use crate::ticket::RoomBirth;
 use crate::words::{EndReason, Number, Ranges, RoomId, Timestamp};
@@ -23,7 +23,8 @@ pub trait RoomStore: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// The control state becomes `to` if it still is `from`; false when it is not.
+    /// The control state becomes `to` if it still is `from`; false when it is not, or when `drawn` was
+    /// drawn over another number of arrivals than there are now.
     async fn control(
         &self,
         room: &RoomId,
@@ -46,6 +47,9 @@ pub trait RoomStore: Send + Sync {
     async fn seen(&self, room: &RoomId, number: Number) -> Result<Seen, StoreError>;
 
     async fn summary(&self, room: &RoomId) -> Result<Summary, StoreError>;
+
+    /// What admission is decided on.
+    async fn counts(&self, room: &RoomId) -> Result<RoomCounts, StoreError>;
 
     /// Takes those out of the line who still wait; says who they were.
     async fn depart(

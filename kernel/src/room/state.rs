@@ -75,6 +75,17 @@ pub struct Summary {
     pub notice: Option<String>,
 }
 
+/// What admission, the opening and the estimate are decided on: counts of one moment, never the line itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomCounts {
+    pub counts: Counts,
+    /// Called so far, ever: the guard of [`crate::room::Call`].
+    pub called: u64,
+    /// The last number given: the guard of a draw.
+    pub issued: Number,
+    pub policy: Policy,
+}
+
 /// What became of an event that was offered to a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
@@ -157,6 +168,15 @@ impl RoomState {
             admit_per_minute: self.policy.admit_per_minute,
             pace: self.pace.clone(),
             lanes: self.line.lanes().iter().map(count).collect(),
+        }
+    }
+
+    pub fn room_counts(&self) -> RoomCounts {
+        RoomCounts {
+            counts: self.counts(),
+            called: self.called,
+            issued: self.issued,
+            policy: self.policy.clone(),
         }
     }
 
