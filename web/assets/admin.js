@@ -70,6 +70,7 @@ async function readRooms() {
 class RoomCard {
   #room;
   #policy;
+  #figures;
   #stopped = false;
 
   constructor({ room, policy }) {
@@ -93,8 +94,6 @@ class RoomCard {
     this.#part('.policy').append(...fields(policy), make('button', { class: 'button primary', type: 'submit' }, 'Save policy'));
     this.#watch();
   }
-
-  #figures;
 
   /** Shows the figures that `stats` has, and keeps the others. */
   update(stats) {
@@ -185,13 +184,18 @@ class RoomCard {
   async #do(action, done) {
     try {
       await action();
-      tell(this.#part('.outcome'), done);
+      this.#outcome('good', done);
       return true;
     } catch (error) {
       // An operator is helped by the server's own words.
-      tell(this.#part('.outcome'), error instanceof Problem ? (error.detail ?? problemWords(error)) : 'The server could not be reached.');
+      this.#outcome('bad', error instanceof Problem ? (error.detail ?? problemWords(error)) : 'The server could not be reached.');
       return false;
     }
+  }
+
+  #outcome(kind, text) {
+    this.#part('.outcome').className = `banner outcome ${kind}`;
+    tell(this.#part('.outcome'), text);
   }
 }
 

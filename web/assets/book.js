@@ -8,7 +8,7 @@ import { SeatMap } from './seats.js';
 import { clock, grouped, minorPerUnit, money, when } from './words.js';
 
 const SHORT_SECONDS = 60; // from here on the visitor is asked whether to go on
-const SEATS_EVERY_MS = 8000;
+const SEATS_EVERY_MS = 5000;
 
 const visit = new Booking(pathSegment('book'), new URLSearchParams(location.search).get('room'));
 const map = new SeatMap(byId('seats'), (seat) => visit.chooseSeat(seat));
@@ -30,8 +30,8 @@ setInterval(() => {
   const choosing = visit.state.step === 'choose' || visit.state.step === 'pay';
   if (choosing && visit.state.online && !visit.state.busy && !document.hidden) visit.refreshSeats();
 }, SEATS_EVERY_MS);
-window.addEventListener('offline', () => write(byId('connection'), 'Connection lost'));
-window.addEventListener('online', render);
+// Asking is how a lost connection is noticed, and how its return is.
+window.addEventListener('offline', () => visit.refreshSeats());
 visit.start();
 
 function render() {

@@ -151,7 +151,6 @@ function renderLine(state) {
   }
   if (state.phase !== 'waiting') return;
   write(byId('position'), state.position == null ? '–' : grouped(state.position));
-  write(byId('position-words'), state.position === 1 ? 'is your place: you are next' : 'is your place in line');
   write(byId('number'), state.number == null ? '–' : grouped(state.number));
   write(byId('ahead'), state.ahead == null ? '–' : grouped(state.ahead));
   write(byId('waiting'), state.waiting == null ? '–' : grouped(state.waiting));
