@@ -6,11 +6,13 @@
 pub mod binary;
 pub mod channel;
 pub mod client;
+pub mod demo;
 pub mod room;
 pub mod server;
 
 pub use channel::{Channel, Frame};
 pub use client::{Answer, Call};
+pub use demo::Demo;
 pub use room::{Visitor, fresh_key, visitor_token};
 pub use server::Server;
 

@@ -2,7 +2,8 @@
 //! seat and money, somebody who paid; and a picture of all that bad input could take from them.
 
 use serde_json::{Value, json};
-use turnline_tests::{Answer, Call, Server, Visitor, fresh_key};
+use turnline_tests::demo::in_path;
+use turnline_tests::{Answer, Call, Demo, Server, Visitor};
 
 use crate::endpoints::Caller;
 
@@ -34,21 +35,17 @@ impl Scene {
         server.room("line", &json!({ "capacity": 1 })).await;
         let (insider, insider_pass) = server.admitted("line").await;
         let waiter = server.join("line").await;
-        let concert = server.get("/v1/concerts").send().await.expect(200).items()[0]["id"].clone();
-        let dates = format!("/v1/concerts/{}/dates", plain(&concert));
-        let performance = server.get(&dates).send().await.expect(200).items()[0]["performance_id"].clone();
-        let mut seats = seats_of(&server, &performance).await;
+        let demo = Demo::of(&server).await;
         let (_, payer_pass) = server.admitted("demo").await;
-        charge(&server, &payer_pass, CHARGED).await;
-        let reservation = hold(&server, &payer_pass, &performance, &seats.remove(0)).await;
-        let paid = server.post("/v1/payments").bearer(&payer_pass).key(&fresh_key());
-        let paid = paid.json(&json!({ "reservation_id": reservation })).send().await.expect(201);
+        demo.charge(&server, &payer_pass, CHARGED).await;
+        let reservation = demo.hold(&server, &payer_pass, 0).await.expect(201).json["reservation_id"].clone();
+        let paid = demo.pay(&server, &payer_pass, &reservation).await.expect(201);
         let (buyer, buyer_pass) = server.admitted("demo").await;
-        charge(&server, &buyer_pass, CHARGED).await;
-        let reservation = hold(&server, &buyer_pass, &performance, &seats.remove(0)).await;
+        demo.charge(&server, &buyer_pass, CHARGED).await;
+        let reservation = demo.hold(&server, &buyer_pass, 1).await.expect(201).json["reservation_id"].clone();
         Scene {
             payment: paid.json["payment_id"].clone(),
-            free_seats: seats,
+            free_seats: demo.seats[2..].to_vec(),
             server,
             waiter,
             insider,
@@ -57,8 +54,8 @@ impl Scene {
             buyer_pass,
             reservation,
             payer_pass,
-            concert,
-            performance,
+            concert: demo.concert,
+            performance: demo.performance,
         }
     }
 
@@ -67,10 +64,10 @@ impl Scene {
         template
             .replace("{room}", "line")
             .replace("{number}", &self.waiter.number.to_string())
-            .replace("{concert}", &plain(&self.concert))
-            .replace("{performance}", &plain(&self.performance))
-            .replace("{reservation}", &plain(&self.reservation))
-            .replace("{payment}", &plain(&self.payment))
+            .replace("{concert}", &in_path(&self.concert))
+            .replace("{performance}", &in_path(&self.performance))
+            .replace("{reservation}", &in_path(&self.reservation))
+            .replace("{payment}", &in_path(&self.payment))
     }
 
     /// A call with the right credential.
@@ -108,11 +105,6 @@ impl Scene {
     }
 }
 
-/// An id as it stands in a path.
-pub fn plain(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
-}
-
 fn place(status: &Answer) -> Value {
     json!([status.json["state"], status.json["number"], status.json["position"]])
 }
@@ -122,24 +114,4 @@ fn policies(rooms: &Answer) -> Value {
     let mut items = rooms.items();
     items.sort_by_key(|room| room["room"].as_str().unwrap_or_default().to_owned());
     items.iter().map(|room| json!([room["room"], room["state"], room["policy"], room["capacity"]])).collect()
-}
-
-async fn seats_of(server: &Server, performance: &Value) -> Vec<Value> {
-    let answer =
-        server.get(&format!("/v1/performances/{}/seats", plain(performance))).send().await.expect(200);
-    let free = answer.items().into_iter().filter(|seat| seat["state"] == "free");
-    free.map(|seat| seat["seat_id"].clone()).collect()
-}
-
-async fn charge(server: &Server, pass: &str, amount: i64) {
-    let call = server.post("/v1/balance/charges").bearer(pass).key(&fresh_key());
-    let answer = call.json(&json!({ "amount_minor": amount })).send().await;
-    assert!((200..300).contains(&answer.status), "a charge answered {}: {}", answer.status, answer.text);
-}
-
-/// Holds a seat; the id of the reservation.
-async fn hold(server: &Server, pass: &str, performance: &Value, seat: &Value) -> Value {
-    let body = json!({ "performance_id": performance, "seat_id": seat });
-    let answer = server.post("/v1/reservations").bearer(pass).json(&body).send().await.expect(201);
-    answer.json["reservation_id"].clone()
 }

@@ -1,11 +1,12 @@
 //! Ids that name nothing, ids of somebody else, methods and queries that are not there.
 
 use serde_json::{Value, json};
+use turnline_tests::demo::in_path;
 use turnline_tests::{Call, fresh_key};
 
 use crate::Wrong;
 use crate::endpoints::{Caller, ENDPOINTS};
-use crate::scene::{Scene, plain};
+use crate::scene::Scene;
 
 /// Well-made ids nobody has, and ids no one could have.
 const NOBODYS: &[&str] = &["nobody", "00000000-0000-4000-8000-000000000000", "999999999"];
@@ -19,7 +20,7 @@ pub fn ids(scene: &Scene) -> Vec<Wrong> {
         for place in ["{room}", "{concert}", "{performance}", "{reservation}", "{payment}", "{number}"] {
             // PUT makes the room it names; a room's number is looked at on its own below.
             if endpoint.path.contains(place) && endpoint.method != "PUT" {
-                in_path(scene, endpoint.method, endpoint.path, endpoint.caller, place, &mut wrongs);
+                in_paths(scene, endpoint.method, endpoint.path, endpoint.caller, place, &mut wrongs);
             }
         }
     }
@@ -62,7 +63,7 @@ pub fn queries(scene: &Scene) -> Vec<Wrong> {
     cases.into_iter().map(wrong).collect()
 }
 
-fn in_path(scene: &Scene, method: &str, path: &str, caller: Caller, place: &str, wrongs: &mut Vec<Wrong>) {
+fn in_paths(scene: &Scene, method: &str, path: &str, caller: Caller, place: &str, wrongs: &mut Vec<Wrong>) {
     // A ticket is of its room, so in a room that is not it is a foreign one; a number must be a number.
     let unknown: &[u16] = match (caller, place) {
         (Caller::Ticket, _) => &[404, 401],
@@ -113,7 +114,7 @@ fn in_bodies(scene: &Scene) -> Vec<Wrong> {
 
 /// What others own looks like what nobody owns.
 fn somebody_elses(scene: &Scene) -> Vec<Wrong> {
-    let (reservation, payment) = (plain(&scene.reservation), plain(&scene.payment));
+    let (reservation, payment) = (in_path(&scene.reservation), in_path(&scene.payment));
     let wrong = |method: &str, path: String, pass: &str| {
         let call = scene.server.call(method, &path).bearer(pass);
         Wrong { what: "somebody else's".into(), call, statuses: &[404], codes: &[] }
