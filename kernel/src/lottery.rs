@@ -37,20 +37,46 @@ pub fn commitment(secret: &[u8]) -> [u8; 32] {
 /// Merkle root over the arrivals' leaves in order (RFC 6962 hashing: 0x00 before a leaf, 0x01 before a
 /// pair). A node without a partner moves up as it is. All zero for nobody.
 pub fn arrivals_root(leaves: impl Iterator<Item = [u8; 16]>) -> [u8; 32] {
-    let hash = |parts: &[&[u8]]| -> [u8; 32] {
-        parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
-    };
-    let mut level: Vec<[u8; 32]> = leaves.map(|leaf| hash(&[&[0], &leaf])).collect();
-    while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| match pair {
-                [left, right] => hash(&[&[1], left, right]),
-                alone => alone[0],
-            })
-            .collect();
+    let mut arrivals = Arrivals::default();
+    leaves.for_each(|leaf| arrivals.push(leaf));
+    arrivals.root()
+}
+
+/// The same root, grown arrival by arrival: whoever comes while it is computed costs only themselves.
+#[derive(Debug, Clone, Default)]
+pub struct Arrivals {
+    count: u64,
+    /// Roots of the perfect trees that `count` consists of, the largest first.
+    peaks: Vec<[u8; 32]>,
+}
+
+impl Arrivals {
+    pub fn count(&self) -> u64 {
+        self.count
     }
-    level.pop().unwrap_or([0; 32])
+
+    pub fn push(&mut self, leaf: [u8; 16]) {
+        let mut node = hash(&[&[0], &leaf]);
+        let mut trees = self.count;
+        while trees & 1 == 1
+            && let Some(left) = self.peaks.pop()
+        {
+            node = hash(&[&[1], &left, &node]);
+            trees >>= 1;
+        }
+        self.peaks.push(node);
+        self.count += 1;
+    }
+
+    pub fn root(&self) -> [u8; 32] {
+        let (mut peaks, nobody) = (self.peaks.iter().rev(), [0; 32]);
+        let Some(smallest) = peaks.next() else { return nobody };
+        peaks.fold(*smallest, |right, left| hash(&[&[1], left, &right]))
+    }
+}
+
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
 impl Draw {
@@ -143,6 +169,26 @@ mod tests {
             places.sort_unstable();
             prop_assert!(places.into_iter().eq(1..=frozen));
             prop_assert_eq!(draw.place(frozen + 1), frozen + 1);
+        }
+    }
+
+    /// The root as the published check computes it: level by level.
+    fn level_by_level(leaves: &[[u8; 16]]) -> [u8; 32] {
+        let mut level: Vec<_> = leaves.iter().map(|leaf| hash(&[&[0], leaf])).collect();
+        while level.len() > 1 {
+            let up = |pair: &[[u8; 32]]| match pair {
+                [left, right] => hash(&[&[1], left, right]),
+                alone => alone[0],
+            };
+            level = level.chunks(2).map(up).collect();
+        }
+        level.pop().unwrap_or([0; 32])
+    }
+
+    proptest! {
+        #[test]
+        fn the_root_grows_as_it_is_checked(leaves in prop::collection::vec(any::<[u8; 16]>(), 0..70)) {
+            prop_assert_eq!(arrivals_root(leaves.iter().copied()), level_by_level(&leaves));
         }
     }
 

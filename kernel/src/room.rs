@@ -125,11 +125,11 @@ impl Room {
         }
     }
 
-    /// Changes the control state if it still is `from`; `drawn` orders the prequeue by lot, and must have
-    /// been drawn over everyone: who joined since would be missing from the published list.
+    /// Changes the control state if it still is `from`. `drawn` orders by lot those who had come when it
+    /// was drawn; who came since stands behind them, in order.
     pub fn control(&mut self, from: Control, to: Control, drawn: Option<Drawn>, now: Timestamp) -> bool {
-        let missed = drawn.as_ref().is_some_and(|drawn| drawn.frozen != self.state.issued);
-        if self.state.control != from || missed {
+        let nobody_yet = drawn.as_ref().is_some_and(|drawn| drawn.frozen > self.state.issued);
+        if self.state.control != from || nobody_yet {
             return false;
         }
         if from != to {

@@ -23,8 +23,8 @@ pub trait RoomStore: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// The control state becomes `to` if it still is `from`; false when it is not, or when `drawn` was
-    /// drawn over another number of arrivals than there are now.
+    /// The control state becomes `to` if it still is `from`; false when it is not, or when `drawn` counts
+    /// more arrivals than there are. Who came after it was drawn stands behind those who took part.
     async fn control(
         &self,
         room: &RoomId,

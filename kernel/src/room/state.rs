@@ -81,7 +81,7 @@ pub struct RoomCounts {
     pub counts: Counts,
     /// Called so far, ever: the guard of [`crate::room::Call`].
     pub called: u64,
-    /// The last number given: the guard of a draw.
+    /// The last number given: who takes part in a draw.
     pub issued: Number,
     pub policy: Policy,
 }
