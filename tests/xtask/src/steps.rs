@@ -132,7 +132,7 @@ fn node_tests(folder: &Path, env: &[(&str, PathBuf)]) -> Result<()> {
         bail!("no file `*.test.js` or `*.test.mjs` in {}", folder.display());
     }
     let mut node = Command::new("node");
-    node.arg("--test").args(files).current_dir(run::root());
+    node.args(["--test", "--test-reporter=spec"]).args(files).current_dir(run::root());
     run::command(node.envs(env.iter().map(|(name, path)| (name, path))))
 }
 
