@@ -1,1 +1,19 @@
-//! edge
+//! What every service does at its edges: problems as answers, strict bodies, headers, the room registry
+//! as a node keeps it, the claim of a session, the consumption of events.
+
+mod admin;
+mod body;
+mod claim;
+mod consume;
+mod headers;
+pub mod mirror;
+pub mod opening;
+mod problem;
+pub mod rooms;
+
+pub use admin::{AdminToken, require_admin};
+pub use body::{BODY_BYTES_MAX, StrictJson};
+pub use claim::{claim, end, renew};
+pub use consume::consume;
+pub use headers::{bearer, idempotency_key};
+pub use problem::{Problem, ProblemBody, method_not_allowed, not_found};

@@ -1,0 +1,114 @@
+//! Strict JSON bodies: bounded, typed, and nothing unknown in them.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// Bodies beyond this are refused (413).
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A JSON body whose type refuses unknown fields (`#[serde(deny_unknown_fields)]`). Empty counts as `{}`.
+pub struct StrictJson<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (head, body) = request.into_parts();
+        if declared_length(&head.headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+            return Err(too_large());
+        }
+        let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| read_failed(&error))?;
+        if body.is_empty() {
+            return parse(b"{}").map(Self);
+        }
+        if !is_json(&head.headers) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "send JSON with Content-Type: application/json",
+            ));
+        }
+        parse(&Bytes::from(body)).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(&b'{') {
+        return Err(Problem::bad_request("invalid_body", "the body is a JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        let code = if text.contains("unknown field") { "unknown_field" } else { "invalid_body" };
+        Problem::bad_request(code, text)
+    })
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "a body is at most 64 KiB")
+}
+
+fn read_failed(error: &axum::Error) -> Problem {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(cause) = source {
+        if cause.is::<http_body_util::LengthLimitError>() {
+            return too_large();
+        }
+        source = cause.source();
+    }
+    Problem::bad_request("invalid_body", "the body ended before it was whole")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        #[serde(default)]
+        count: u32,
+    }
+
+    async fn read(kind: Option<&str>, body: impl Into<Body>) -> Result<u32, (u16, &'static str)> {
+        let mut request = Request::builder().uri("/");
+        if let Some(kind) = kind {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let request = request.body(body.into()).unwrap();
+        let read = StrictJson::<Wish>::from_request(request, &()).await;
+        read.map(|wish| wish.0.count).map_err(|problem| (problem.status.as_u16(), problem.code))
+    }
+
+    #[tokio::test]
+    async fn bodies_are_taken_or_refused_by_name() {
+        let json = Some("application/json; charset=utf-8");
+        assert_eq!(read(json, r#"{"count":3}"#).await, Ok(3));
+        assert_eq!(read(None, "").await, Ok(0));
+        assert_eq!(read(json, r#"{"count":3,"x":1}"#).await, Err((400, "unknown_field")));
+        assert_eq!(read(json, r#"{"count":"3"}"#).await, Err((400, "invalid_body")));
+        assert_eq!(read(json, "[1]").await, Err((400, "invalid_body")));
+        assert_eq!(read(json, b"{\"count\":\"\xff\"}".to_vec()).await, Err((400, "invalid_body")));
+        assert_eq!(read(Some("text/plain"), r#"{"count":3}"#).await, Err((415, "unsupported_media_type")));
+        assert_eq!(read(json, " ".repeat(BODY_BYTES_MAX + 1)).await, Err((413, "body_too_large")));
+        let stream = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
+        assert_eq!(read(json, Body::from_stream(stream)).await, Err((413, "body_too_large")));
+    }
+}

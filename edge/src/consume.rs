@@ -1,0 +1,108 @@
+//! The loop by which a service follows the event log: effect first, commit after, never stuck for ever.
+
+use std::future::Future;
+use std::time::Duration;
+
+use kernel::event::Record;
+use kernel::ports::{Consumer, EventLog, LogError, Subscription};
+use tokio_util::sync::CancellationToken;
+
+/// Records taken at once.
+const BATCH: usize = 256;
+/// How often one record is tried before it is set aside.
+const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Hands every record to `handle` until `stop`. A record that fails is tried again with growing pauses;
+/// what still fails is told as an error and counted (`turnline_events_failed_total`), and the next one follows.
+pub async fn consume<H, F, E>(
+    log: &dyn EventLog,
+    subscription: Subscription,
+    stop: CancellationToken,
+    mut handle: H,
+) where
+    H: FnMut(std::sync::Arc<Record>) -> F + Send,
+    F: Future<Output = Result<(), E>> + Send,
+    E: std::fmt::Display + Send,
+{
+    let group = subscription.group.clone();
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_cancelled() {
+        let worked = match log.subscribe(subscription.clone()).await {
+            Ok(mut consumer) => follow(consumer.as_mut(), &group, &stop, &mut handle, &mut pause).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = worked {
+            tracing::warn!(group, %error, "the event log fails; trying again");
+            rest(&stop, pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+async fn follow<H, F, E>(
+    consumer: &mut dyn Consumer,
+    group: &str,
+    stop: &CancellationToken,
+    handle: &mut H,
+    pause: &mut Duration,
+) -> Result<(), LogError>
+where
+    H: FnMut(std::sync::Arc<Record>) -> F + Send,
+    F: Future<Output = Result<(), E>> + Send,
+    E: std::fmt::Display + Send,
+{
+    loop {
+        let deliveries = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            deliveries = consumer.next(BATCH) => deliveries?,
+        };
+        *pause = FIRST_PAUSE;
+        for delivery in &deliveries {
+            if !attempt(group, stop, handle, &delivery.record).await {
+                return Ok(());
+            }
+        }
+        if let Some(last) = deliveries.last() {
+            consumer.commit(last).await?;
+        }
+    }
+}
+
+/// False when we were told to stop before the record was done.
+async fn attempt<H, F, E>(
+    group: &str,
+    stop: &CancellationToken,
+    handle: &mut H,
+    record: &std::sync::Arc<Record>,
+) -> bool
+where
+    H: FnMut(std::sync::Arc<Record>) -> F + Send,
+    F: Future<Output = Result<(), E>> + Send,
+    E: std::fmt::Display + Send,
+{
+    let mut pause = FIRST_PAUSE;
+    for attempt in 1..=ATTEMPTS {
+        let Err(error) = handle(record.clone()).await else { return true };
+        if stop.is_cancelled() {
+            return false;
+        }
+        if attempt == ATTEMPTS {
+            metrics::counter!("turnline_events_failed_total", "group" => group.to_owned()).increment(1);
+            tracing::error!(group, event = record.id, room = %record.room, attempt, %error, "an event could not be handled; it is set aside");
+        } else {
+            tracing::warn!(group, event = record.id, attempt, %error, "an event could not be handled; trying again");
+            rest(stop, pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+    true
+}
+
+async fn rest(stop: &CancellationToken, pause: Duration) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
+    }
+}
