@@ -12,6 +12,7 @@ pub mod policy;
 pub mod ports;
 pub mod presence;
 pub mod rank_set;
+pub mod reservation;
 pub mod room;
 pub mod session;
 pub mod ticket;
