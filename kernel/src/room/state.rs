@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::{Counts, LaneCount, Pace};
-use crate::control::Control;
+use crate::control::{Control, Order};
 use crate::event::v1::Drawn;
 use crate::event::{RoomEvent, RoomFact};
 use crate::line::{Line, Spot};
@@ -21,6 +21,8 @@ pub struct RoomState {
     /// The last event applied; the room's version.
     pub seq: u64,
     pub control: Control,
+    /// When the room was last opened after having been closed.
+    pub reopened_at: Option<Timestamp>,
     pub policy: Policy,
     pub notice: Option<String>,
     /// The last number given.
@@ -83,7 +85,30 @@ pub struct RoomCounts {
     pub called: u64,
     /// The last number given: who takes part in a draw.
     pub issued: Number,
+    /// A room that was opened again after its `closes_at` stays open.
+    pub reopened_at: Option<Timestamp>,
     pub policy: Policy,
+}
+
+impl RoomCounts {
+    /// What the room's own times ask of it now.
+    pub fn scheduled(&self, now: Timestamp) -> Option<Order> {
+        let closes = self
+            .policy
+            .closes_at
+            .filter(|closes| *closes <= now && self.reopened_at.is_none_or(|reopened| reopened < *closes));
+        match self.counts.control {
+            Control::Closed => None,
+            Control::Prequeue | Control::Open | Control::Paused if closes.is_some() => Some(Order::Close),
+            Control::Prequeue if self.policy.opens_at.is_none_or(|opens| opens <= now) => Some(Order::Open),
+            Control::Prequeue | Control::Open | Control::Paused => None,
+        }
+    }
+
+    /// The next of the room's own times after `now`.
+    pub fn next_scheduled(&self, now: Timestamp) -> Option<Timestamp> {
+        [self.policy.opens_at, self.policy.closes_at].into_iter().flatten().filter(|at| *at > now).min()
+    }
 }
 
 /// What became of an event that was offered to a state.
@@ -103,6 +128,7 @@ impl RoomState {
             id,
             seq: 0,
             control: if later { Control::Prequeue } else { Control::Open },
+            reopened_at: None,
             per_hour: expected_per_hour(&policy),
             policy,
             notice: None,
@@ -176,6 +202,7 @@ impl RoomState {
             counts: self.counts(),
             called: self.called,
             issued: self.issued,
+            reopened_at: self.reopened_at,
             policy: self.policy.clone(),
         }
     }
@@ -200,6 +227,9 @@ impl RoomState {
                 self.lottery_commitment.clone_from(lottery_commitment);
             }
             RoomFact::RoomStateChanged { state, notice, drawn } => {
+                if self.control == Control::Closed && *state != Control::Closed {
+                    self.reopened_at = Some(at);
+                }
                 self.control = *state;
                 self.notice.clone_from(notice);
                 if let Some(drawn) = drawn {
