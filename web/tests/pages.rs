@@ -1,5 +1,7 @@
 //! The pages as a browser gets them: types, headers, validators, and no link that leads nowhere.
 
+#![allow(clippy::expect_used, reason = "a test fails loudly")]
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
