@@ -1,1 +1,4 @@
-//! backend
+//! Every adapter behind the kernel's ports; the only crate that knows a database.
+
+pub mod clock;
+pub mod embedded;
