@@ -1,1 +1,82 @@
-//! client-channel
+//! The client channel: a WebSocket or event stream a visitor, over which each hears the own place fall.
+//! A shard a room holds the sockets, sweeps them once a tick, and sends only what changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::pass::PassKey;
+use kernel::ports::{Clock, EventLog, Presence, Registry, RoomStore};
+use kernel::ticket::TicketKey;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+#[derive(Debug, Clone)]
+pub struct ChannelConfig {
+    /// Names this process among the nodes; no two living ones share a name.
+    pub node: String,
+    /// How often each socket's figures are looked at.
+    pub tick: Duration,
+    /// How often a silent visitor is asked for a sign of life; unanswered until the next, the socket is dropped.
+    pub ping_every: Duration,
+    /// How long one message may take to be taken by a slow visitor before the socket is dropped.
+    pub write_timeout: Duration,
+    /// The end of the active time is announced this many seconds before, or a fifth of it if that is less.
+    pub expiring_seconds: u64,
+    /// Sockets at most in this process.
+    pub sockets_max: usize,
+    /// How long what this node said of who is there holds should it fall silent, in seconds.
+    pub lease_seconds: u64,
+    /// How long a connecting visitor waits for this node to have caught up with the store.
+    pub catch_up: Duration,
+    /// How long visitors have to take their leave when the process stops.
+    pub drain: Duration,
+}
+
+impl ChannelConfig {
+    pub fn new(node: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            tick: Duration::from_secs(1),
+            ping_every: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(30),
+            expiring_seconds: 60,
+            sockets_max: 18_000,
+            lease_seconds: 10,
+            catch_up: Duration::from_secs(3),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the channel asks of the world.
+#[derive(Clone)]
+pub struct ChannelPorts {
+    pub store: Arc<dyn RoomStore>,
+    pub registry: Arc<dyn Registry>,
+    pub log: Arc<dyn EventLog>,
+    pub presence: Arc<dyn Presence>,
+    pub clock: Arc<dyn Clock>,
+    pub tickets: TicketKey,
+    pub passes: PassKey,
+}
+
+pub struct ClientChannel {
+    config: ChannelConfig,
+    ports: ChannelPorts,
+}
+
+impl ClientChannel {
+    pub fn new(config: ChannelConfig, ports: ChannelPorts) -> Self {
+        Self { config, ports }
+    }
+
+    pub fn routes(&self) -> OpenApiRouter {
+        OpenApiRouter::new()
+    }
+
+    /// Follows the rooms until stopped; then tells every visitor to connect again elsewhere.
+    pub async fn run(self, stop: CancellationToken) {
+        let _ = (self.config, self.ports);
+        stop.cancelled().await;
+    }
+}
