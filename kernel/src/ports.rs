@@ -2,12 +2,14 @@
 //! the guard it was given and says "already so" or "lost the race" as a result, not as an error.
 
 mod log;
+pub mod reservations;
 mod rooms;
 
 use roaring::RoaringTreemap;
 
 use crate::words::{RoomId, Timestamp};
 pub use log::{Consumer, Delivery, EventLog, LogError, StartAt, Subscription};
+pub use reservations::ReservationStore;
 pub use rooms::{JoinAnswer, Registry, RoomRecord, RoomStore, Seen, StoreError};
 
 /// The time, for the edges; the core takes it as an argument.
