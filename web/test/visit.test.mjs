@@ -1,6 +1,7 @@
 // What is kept, where one goes, how seats are laid out, how a policy becomes a form and back.
 
 import assert from 'node:assert/strict';
+import { webcrypto } from 'node:crypto';
 import { test } from 'node:test';
 
 import { backoff, randomKey } from '../assets/api.js';
@@ -9,6 +10,8 @@ import { bookingHref, target } from '../assets/onward.js';
 import { change, lanesText, parseLanes } from '../assets/policy-form.js';
 import { rows } from '../assets/seats.js';
 import { reconnectDelay } from '../assets/turnline.js';
+
+globalThis.crypto ??= webcrypto; // a browser has it, node 18 has not
 
 const HERE = 'https://queue.example/rooms/demo';
 const pass = (claims) => `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
