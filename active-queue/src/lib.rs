@@ -1,13 +1,26 @@
 //! Admission: calls the next of each room as slots come free and the pace allows, opens and closes rooms
 //! when their time has come, gives paid slots back, and tells each room's progress once a tick.
 
+mod desk;
+mod floor;
+mod payments;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::ports::{Clock, EventLog, Registry, RoomStore};
+use edge::consume;
+use kernel::event::Topic;
+use kernel::ports::{Clock, EventLog, Registry, RoomStore, StartAt, Subscription};
 use kernel::ticket::TicketKey;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
+
+use crate::floor::Floor;
+
+/// The consumer group whose commits say which payments have freed their slots.
+const GROUP: &str = "active-queue";
+/// What only wakes a room is not committed: a tick catches up with what was missed.
+const WAKES: &str = "active-queue-wakes";
 
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -49,7 +62,22 @@ impl ActiveQueue {
 
     /// Admits until stopped; a store or log that fails is asked again.
     pub async fn run(self, stop: CancellationToken) {
-        let _ = (self.config, self.ports);
-        stop.cancelled().await;
+        let floor = Floor::new(self.config, self.ports.clone(), stop.clone());
+        let log = self.ports.log.as_ref();
+        let subscription = |group: &str, topics: &[Topic], start| Subscription {
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+            start,
+        };
+        let rooms = [Topic::Rooms, Topic::WaitingTokens, Topic::ActiveTokens];
+        let wakes = consume(log, subscription(WAKES, &rooms, StartAt::Tail), stop.clone(), |record| {
+            floor.hear(&record);
+            std::future::ready(Ok::<(), std::convert::Infallible>(()))
+        });
+        let paid = subscription(GROUP, &[Topic::Payments], StartAt::Committed);
+        let payments =
+            consume(log, paid, stop.clone(), |record| payments::settle(&self.ports, &floor, record));
+        tokio::join!(wakes, payments, floor.keep_known());
+        floor.close().await;
     }
 }

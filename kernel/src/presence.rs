@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use roaring::RoaringTreemap;
 
-use crate::line::Line;
-use crate::words::{Number, Timestamp};
+use crate::room::RoomState;
+use crate::words::{Number, Ranges, Timestamp};
 
 /// When each number of a room was last seen, since the watch began.
 #[derive(Debug, Clone)]
@@ -17,7 +17,13 @@ pub struct Attendance {
     seen: VecDeque<u32>,
 }
 
+/// Stands for a number that neither waits nor has a slot any more.
+const OVER: u32 = u32::MAX;
+
 impl Attendance {
+    /// A watch must begin anew before it is this old, in seconds: times are kept in 32 bits.
+    pub const SECONDS_MAX: u64 = 30 * 86_400;
+
     /// Begins to watch: everyone counts as seen now.
     pub fn new(now: Timestamp) -> Self {
         Self { since: now, base: 1, seen: VecDeque::new() }
@@ -44,18 +50,28 @@ impl Attendance {
 
     /// When a number was last seen; the beginning of the watch at the earliest.
     pub fn last_seen(&self, number: Number) -> Timestamp {
-        let seen = self.slot(number).and_then(|at| self.seen.get(at));
+        let seen = self.slot(number).and_then(|at| self.seen.get(at)).filter(|seen| **seen != OVER);
         self.since.plus_millis(seen.copied().unwrap_or(0).into())
     }
 
-    /// Who waits and has been away for the whole grace.
-    pub fn gone<'a>(
-        &'a self,
-        line: &'a Line,
-        grace_seconds: u64,
-        now: Timestamp,
-    ) -> impl Iterator<Item = Number> + 'a {
-        line.everyone().filter(move |number| now.since(self.last_seen(*number)) >= grace_seconds * 1000)
+    /// Who waits and has been away for the whole grace. One walk over the times; the room is asked only
+    /// about those who are away, and about who ended only once.
+    pub fn gone(&mut self, room: &RoomState, grace_seconds: u64, now: Timestamp) -> Ranges {
+        let Some(latest) = u64::from(self.offset(now)).checked_sub(grace_seconds * 1000) else {
+            return Ranges::default();
+        };
+        let mut gone = Ranges::default();
+        for (number, seen) in (self.base..).zip(self.seen.iter_mut()) {
+            if *seen == OVER || u64::from(*seen) > latest {
+                continue;
+            }
+            if room.line.contains(number) {
+                gone.push(number);
+            } else if number <= room.issued && !room.sessions.contains_key(&number) {
+                *seen = OVER;
+            }
+        }
+        gone
     }
 
     /// Until when a called visitor may claim: the later of the claim window and the rest of the grace,
@@ -85,36 +101,50 @@ impl Attendance {
     }
 
     fn offset(&self, now: Timestamp) -> u32 {
-        u32::try_from(now.since(self.since)).unwrap_or(u32::MAX)
+        u32::try_from(now.since(self.since)).unwrap_or(OVER).min(OVER - 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::LaneName;
+    use crate::words::{LaneName, RoomId};
 
     const T0: Timestamp = Timestamp::from_millis(1_000_000);
 
-    fn line() -> Line {
-        let mut line = Line::default();
-        line.arrive(&LaneName::default_lane(), 1, 3);
-        line
+    fn room() -> RoomState {
+        let mut room = RoomState::new(RoomId::parse("r").unwrap(), crate::policy::tests::policy(1), T0);
+        room.line.arrive(&LaneName::default_lane(), 1, 3);
+        room.issued = 3;
+        room
     }
 
     #[test]
     fn absence_counts_from_the_last_sight_and_never_before_the_watch() {
-        let (line, mut attendance) = (line(), Attendance::new(T0));
+        let (room, mut attendance) = (room(), Attendance::new(T0));
         attendance.observe(3, &[1, 2].into_iter().collect(), T0);
         attendance.observe(3, &[2].into_iter().collect(), T0.plus_seconds(9));
-        let gone = |attendance: &Attendance, at: u64| {
-            attendance.gone(&line, 10, T0.plus_seconds(at)).collect::<Vec<_>>()
+        let gone = |attendance: &mut Attendance, at: u64| {
+            attendance.gone(&room, 10, T0.plus_seconds(at)).numbers().collect::<Vec<_>>()
         };
-        assert_eq!(gone(&attendance, 9), Vec::<u64>::new());
-        assert_eq!(gone(&attendance, 10), vec![1, 3]);
-        assert_eq!(gone(&attendance, 19), vec![1, 2, 3]);
+        assert_eq!(gone(&mut attendance, 9), Vec::<u64>::new());
+        assert_eq!(gone(&mut attendance, 10), vec![1, 3]);
+        assert_eq!(gone(&mut attendance, 19), vec![1, 2, 3]);
         attendance.observe(3, &[1].into_iter().collect(), T0.plus_seconds(19));
-        assert_eq!(gone(&attendance, 19), vec![2, 3]);
+        assert_eq!(gone(&mut attendance, 19), vec![2, 3]);
+    }
+
+    #[test]
+    fn who_ended_is_asked_about_once_and_who_is_unknown_yet_again() {
+        let (mut room, mut attendance) = (room(), Attendance::new(T0));
+        attendance.observe(5, &RoaringTreemap::new(), T0);
+        assert!(room.line.leave(2));
+        assert_eq!(attendance.gone(&room, 10, T0.plus_seconds(10)).runs(), &[[1, 1], [3, 3]]);
+        // Numbers that this node has not heard of yet join its line later.
+        room.line.arrive(&LaneName::default_lane(), 4, 5);
+        room.issued = 5;
+        assert_eq!(attendance.gone(&room, 10, T0.plus_seconds(10)).runs(), &[[1, 1], [3, 5]]);
+        assert_eq!(attendance.last_seen(2), T0);
     }
 
     #[test]
