@@ -1,21 +1,37 @@
 //! The end of tokens: who was called and did not come, whose time is over, who went away while waiting.
 
-use std::sync::Arc;
+mod sessions;
+mod watch;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use edge::mirror::Mirrors;
 use kernel::ports::{Clock, EventLog, Presence, Registry, RoomStore};
+use kernel::words::RoomId;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
+
+use crate::watch::Watch;
+
+/// Rooms are followed from the tail of the log: nothing is committed under this name.
+const GROUP: &str = "expiration";
+/// How often rooms are looked for that are not watched yet.
+const LOOK_AROUND: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
     /// How often each room is swept.
     pub tick: Duration,
+    /// Added to every grace: what presence may lag behind a visitor who is back. Nobody is ended early.
+    pub lag: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { tick: Duration::from_secs(1) }
+        Self { tick: Duration::from_secs(1), lag: Duration::from_secs(2) }
     }
 }
 
@@ -46,7 +62,39 @@ impl Expiration {
 
     /// Sweeps until stopped; a store, log or presence that fails is asked again.
     pub async fn run(self, stop: CancellationToken) {
-        let _ = (self.config, self.ports);
-        stop.cancelled().await;
+        let mirrors = Mirrors::new(GROUP, self.ports.store.clone(), self.ports.log.clone());
+        let watches = TaskTracker::new();
+        tokio::join!(mirrors.clone().run(stop.clone()), self.watch_all(&mirrors, &watches, &stop));
+        watches.close();
+        watches.wait().await;
+    }
+
+    /// One watch a room, begun when the room is found.
+    async fn watch_all(&self, mirrors: &Arc<Mirrors>, watches: &TaskTracker, stop: &CancellationToken) {
+        let watched: Arc<Mutex<HashSet<RoomId>>> = Arc::default();
+        loop {
+            match self.ports.registry.all().await {
+                Ok(rooms) => {
+                    for record in rooms {
+                        let room = record.birth.room;
+                        if !watched.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone()) {
+                            continue;
+                        }
+                        let watch =
+                            Watch::new(room.clone(), self.config, self.ports.clone(), mirrors.clone());
+                        let (watched, stop) = (watched.clone(), stop.clone());
+                        watches.spawn(async move {
+                            watch.run(stop).await;
+                            watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&room);
+                        });
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the rooms cannot be listed; trying again"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_AROUND) => {}
+            }
+        }
     }
 }

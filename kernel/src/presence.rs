@@ -88,6 +88,15 @@ impl Attendance {
             .max(self.last_seen(number).plus_seconds(grace_seconds))
     }
 
+    /// The first number that still waits or has a slot; what is before it can be forgotten.
+    pub fn first_held(&self, room: &RoomState) -> Number {
+        let held = |(number, seen): &(Number, &u32)| {
+            **seen != OVER && (*number > room.issued || room.holds(*number))
+        };
+        let unknown = self.base + self.seen.len() as u64;
+        (self.base..).zip(&self.seen).find(held).map_or(unknown, |(number, _)| number)
+    }
+
     /// Forgets the numbers before `first`, none of which waits or is called any more.
     pub fn forget_before(&mut self, first: Number) {
         let done =
