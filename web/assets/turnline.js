@@ -94,6 +94,7 @@ export class Turnline extends EventTarget {
       failures = heldMs > STEADY_MS ? 0 : failures + 1;
       await this.#pause(reconnectDelay(code, failures), signal);
       await this.#resume(signal);
+      this.#readRoom(); // what was announced meanwhile
       if (failures >= POLL_AFTER_FAILURES) await this.#poll(signal, POLL_FOR_MS);
     }
   }

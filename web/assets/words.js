@@ -91,7 +91,8 @@ export function mayJoinAgain(reason) {
 }
 
 const PROBLEMS = {
-  room_not_found: 'There is no room of this name. Please check the address.',
+  unknown_room: 'There is no room of this name. Please check the address.',
+  unavailable: 'The service cannot answer right now.',
   not_found: 'This does not exist (any more).',
   room_closed: 'This room is closed. Nobody can join right now.',
   visitor_token_required: 'This room lets in only visitors who come from the shop. Please start from the shop’s own page.',
