@@ -8,6 +8,7 @@ mod consume;
 mod headers;
 pub mod mirror;
 pub mod opening;
+pub mod pass;
 mod problem;
 pub mod rooms;
 

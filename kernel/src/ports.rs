@@ -17,6 +17,11 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// Randomness, for the edges: 32 bytes that nobody can guess.
+pub trait Entropy: Send + Sync {
+    fn bytes(&self) -> [u8; 32];
+}
+
 /// Who is there, node by node, under leases: what a node that fell silent said runs out by itself.
 #[async_trait::async_trait]
 pub trait Presence: Send + Sync {

@@ -1,0 +1,74 @@
+//! Micro-batching: one store call serves all joins that arrived while the one before was under way.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use edge::Problem;
+use kernel::ports::{Clock, JoinAnswer, RoomStore, StoreError};
+use kernel::room::Join;
+use kernel::words::RoomId;
+use tokio::sync::{mpsc, oneshot};
+
+/// Joins in one store call at most.
+const BATCH: usize = 1_000;
+/// Joins that may wait for the store before more are turned away.
+const QUEUE: usize = 65_536;
+
+type Answer = oneshot::Sender<Result<JoinAnswer, StoreError>>;
+
+pub(crate) struct Joiner {
+    store: Arc<dyn RoomStore>,
+    clock: Arc<dyn Clock>,
+    rooms: DashMap<RoomId, mpsc::Sender<(Join, Answer)>>,
+}
+
+impl Joiner {
+    pub fn new(store: Arc<dyn RoomStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, rooms: DashMap::new() }
+    }
+
+    pub async fn join(&self, room: &RoomId, join: Join) -> Result<JoinAnswer, Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.desk(room).try_send((join, answer)).map_err(|_| Problem::unavailable())?;
+        Ok(answered.await.map_err(|_| Problem::unavailable())??)
+    }
+
+    /// The room's own batching task; made with its first join.
+    fn desk(&self, room: &RoomId) -> mpsc::Sender<(Join, Answer)> {
+        if let Some(desk) = self.rooms.get(room)
+            && !desk.is_closed()
+        {
+            return desk.clone();
+        }
+        let start = || {
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            tokio::spawn(serve(room.clone(), self.store.clone(), self.clock.clone(), receiver));
+            sender
+        };
+        let mut desk = self.rooms.entry(room.clone()).or_insert_with(start);
+        if desk.is_closed() {
+            *desk = start();
+        }
+        desk.clone()
+    }
+}
+
+async fn serve(
+    room: RoomId,
+    store: Arc<dyn RoomStore>,
+    clock: Arc<dyn Clock>,
+    mut wishes: mpsc::Receiver<(Join, Answer)>,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while wishes.recv_many(&mut batch, BATCH).await > 0 {
+        let (joins, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        metrics::histogram!("turnline_join_batch_size").record(joins.len() as f64);
+        match store.join(&room, joins, clock.now()).await {
+            Ok(joined) => answers.into_iter().zip(joined).for_each(|(answer, joined): (Answer, _)| {
+                // A caller who hung up keeps the place: the idempotency key finds it again.
+                let _ = answer.send(Ok(joined));
+            }),
+            Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
+        }
+    }
+}

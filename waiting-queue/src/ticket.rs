@@ -1,0 +1,150 @@
+//! `…/tickets/me`: the polling fallback, renewal, and leaving.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use edge::{Problem, bearer};
+use kernel::ports::{RoomRecord, Seen};
+use kernel::room::Standing;
+use kernel::session::{Session, Terms};
+use kernel::ticket::Ticket;
+use kernel::words::{EndReason, Ranges, Timestamp};
+
+use crate::Shared;
+use crate::answer::TicketAnswer;
+
+/// Where the ticket stands; an admitted one comes with its pass.
+#[utoipa::path(
+    get, path = "/v1/rooms/{room}/tickets/me", tag = "waiting queue", params(("room" = String, Path)),
+    security(("ticket" = [])),
+    responses((status = 200, body = TicketAnswer), (status = 401, body = edge::ProblemBody), (status = 404, body = edge::ProblemBody))
+)]
+pub(crate) async fn status(
+    State(shared): State<Arc<Shared>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<TicketAnswer>, Problem> {
+    let (record, ticket) = caller(&shared, &room, &headers).await?;
+    shared.polls.note(&record.birth.room, ticket.number);
+    let seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
+    match seen.standing {
+        Standing::Session(session) => {
+            let (terms, now) = (Terms::from(&record.policy), shared.now());
+            let store = shared.ports.store.as_ref();
+            let held = edge::claim(store, &record.birth.room, ticket.number, session, terms, now).await?;
+            match held {
+                Some(session) => admitted(&shared, &record, &ticket, &seen, session, now),
+                None => ended(&shared, &record, &ticket).await,
+            }
+        }
+        Standing::Unknown | Standing::Prequeue | Standing::Waiting(_) | Standing::Ended(_) => {
+            TicketAnswer::new(&record, ticket.number, &seen).map(Json).ok_or_else(invalid_ticket)
+        }
+    }
+}
+
+/// More time for an admitted visitor: a new pass.
+#[utoipa::path(
+    post, path = "/v1/rooms/{room}/tickets/me/renew", tag = "waiting queue", params(("room" = String, Path)),
+    security(("ticket" = [])),
+    responses((status = 200, body = TicketAnswer), (status = 401, body = edge::ProblemBody), (status = 409, body = edge::ProblemBody))
+)]
+pub(crate) async fn renew(
+    State(shared): State<Arc<Shared>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<TicketAnswer>, Problem> {
+    let (record, ticket) = caller(&shared, &room, &headers).await?;
+    let seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
+    let refuse = |code, detail: &str| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    match seen.standing {
+        Standing::Session(session) => {
+            let (terms, now) = (Terms::from(&record.policy), shared.now());
+            let store = shared.ports.store.as_ref();
+            match edge::renew(store, &record.birth.room, ticket.number, session, terms, now).await? {
+                Some(session) => admitted(&shared, &record, &ticket, &seen, session, now),
+                None => refuse("session_over", "the time to renew has passed; join again"),
+            }
+        }
+        Standing::Prequeue | Standing::Waiting(_) => refuse("not_admitted", "this visitor still waits"),
+        Standing::Ended(_) => refuse("session_over", "this ticket has ended; join again"),
+        Standing::Unknown => Err(invalid_ticket()),
+    }
+}
+
+/// Leaves the line, or gives the slot back; again does nothing.
+#[utoipa::path(
+    delete, path = "/v1/rooms/{room}/tickets/me", tag = "waiting queue", params(("room" = String, Path)),
+    security(("ticket" = [])),
+    responses((status = 204), (status = 401, body = edge::ProblemBody), (status = 404, body = edge::ProblemBody))
+)]
+pub(crate) async fn leave(
+    State(shared): State<Arc<Shared>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let (record, ticket) = caller(&shared, &room, &headers).await?;
+    remove(&shared, &record, ticket.number, EndReason::Left).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a number out of the line or out of its slot; false when it was in neither.
+pub(crate) async fn remove(
+    shared: &Shared,
+    record: &RoomRecord,
+    number: u64,
+    reason: EndReason,
+) -> Result<bool, Problem> {
+    let (store, room, now) = (shared.ports.store.as_ref(), &record.birth.room, shared.now());
+    // Who is called between the two is found by the second.
+    let departed = store.depart(room, Ranges::one(number), reason, now).await?;
+    Ok(!departed.is_empty() || edge::end(store, room, number, reason, now).await?)
+}
+
+pub(crate) fn ticket_of(shared: &Shared, record: &RoomRecord, text: &str) -> Result<Ticket, Problem> {
+    shared.ports.tickets.verify(&record.birth, text).map_err(|_| invalid_ticket())
+}
+
+pub(crate) fn invalid_ticket() -> Problem {
+    Problem::unauthorized("invalid_ticket", "this is no ticket of this room; join to get one")
+}
+
+async fn caller(
+    shared: &Shared,
+    room: &str,
+    headers: &HeaderMap,
+) -> Result<(Arc<RoomRecord>, Ticket), Problem> {
+    let record = shared.rooms.named(room).await?;
+    let missing = || Problem::unauthorized("ticket_required", "send Authorization: Bearer with the ticket");
+    let ticket = ticket_of(shared, &record, bearer(headers)?.ok_or_else(missing)?)?;
+    Ok((record, ticket))
+}
+
+fn admitted(
+    shared: &Shared,
+    record: &RoomRecord,
+    ticket: &Ticket,
+    seen: &Seen,
+    session: Session,
+    now: Timestamp,
+) -> Result<Json<TicketAnswer>, Problem> {
+    let mut answer = TicketAnswer::new(record, ticket.number, seen).ok_or_else(invalid_ticket)?;
+    let issued =
+        edge::pass::issue(&shared.ports.tickets, &shared.ports.passes, record, ticket, session, now)?;
+    answer.pass = Some(issued.pass);
+    answer.expires_at = Some(issued.expires_at);
+    answer.go_to.clone_from(&record.policy.go_to);
+    Ok(Json(answer))
+}
+
+/// The session ran out between the look and the claim.
+async fn ended(shared: &Shared, record: &RoomRecord, ticket: &Ticket) -> Result<Json<TicketAnswer>, Problem> {
+    let mut seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
+    if let Standing::Session(_) = seen.standing {
+        // Its time is over even if no sweep has run yet.
+        seen.standing = Standing::Ended(EndReason::Expired);
+    }
+    TicketAnswer::new(record, ticket.number, &seen).map(Json).ok_or_else(invalid_ticket)
+}
