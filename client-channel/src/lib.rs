@@ -1,6 +1,18 @@
 //! The client channel: a WebSocket or event stream a visitor, over which each hears the own place fall.
 //! A shard a room holds the sockets, sweeps them once a tick, and sends only what changed.
 
+mod arrive;
+mod core;
+mod message;
+mod outbox;
+mod seats;
+mod shard;
+mod socket;
+mod stream;
+mod upgrade;
+mod view;
+mod visit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +21,9 @@ use kernel::ports::{Clock, EventLog, Presence, Registry, RoomStore};
 use kernel::ticket::TicketKey;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::core::Core;
 
 #[derive(Debug, Clone)]
 pub struct ChannelConfig {
@@ -61,22 +76,23 @@ pub struct ChannelPorts {
 }
 
 pub struct ClientChannel {
-    config: ChannelConfig,
-    ports: ChannelPorts,
+    core: Arc<Core>,
 }
 
 impl ClientChannel {
     pub fn new(config: ChannelConfig, ports: ChannelPorts) -> Self {
-        Self { config, ports }
+        Self { core: Core::new(config, ports) }
     }
 
     pub fn routes(&self) -> OpenApiRouter {
-        OpenApiRouter::new()
+        OpenApiRouter::new().routes(routes!(arrive::channel)).with_state(self.core.clone())
     }
 
-    /// Follows the rooms until stopped; then tells every visitor to connect again elsewhere.
+    /// Follows the rooms until stopped; then tells every visitor to connect again elsewhere, and waits until
+    /// they have gone, at most [`ChannelConfig::drain`].
     pub async fn run(self, stop: CancellationToken) {
-        let _ = (self.config, self.ports);
-        stop.cancelled().await;
+        self.core.mirrors.clone().run(stop).await;
+        self.core.draining.cancel();
+        self.core.emptied().await;
     }
 }

@@ -1,0 +1,114 @@
+//! The way in: who asks, with which ticket, over what; refused with a problem before anything is upgraded.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use edge::{Problem, ProblemBody, bearer};
+use kernel::room::Standing;
+
+use crate::core::Core;
+use crate::message::ServerMessage;
+use crate::upgrade::{PROTOCOL, Upgrade, offered};
+use crate::visit::Visit;
+use crate::{socket, stream};
+
+/// What a ticket's subprotocol begins with.
+const TICKET_PREFIX: &str = "ticket.";
+
+/// A ticket's channel: a WebSocket (subprotocols `turnline.v1` and `ticket.<ticket>`), or the same messages
+/// as server-sent events with `Accept: text/event-stream` and the ticket as bearer.
+#[utoipa::path(
+    get,
+    path = "/v1/rooms/{room}/channel",
+    tag = "client channel",
+    params(("room" = String, Path, description = "The room")),
+    responses(
+        (status = 101, description = "The WebSocket; each message one JSON object", body = ServerMessage<'static>),
+        (status = 200, description = "The event stream", content_type = "text/event-stream", body = String),
+        (status = 400, description = "`subprotocol_required`", content_type = "application/problem+json", body = ProblemBody),
+        (status = 401, description = "`invalid_ticket`", content_type = "application/problem+json", body = ProblemBody),
+        (status = 404, description = "`unknown_room`", content_type = "application/problem+json", body = ProblemBody),
+        (status = 426, description = "`upgrade_required`", content_type = "application/problem+json", body = ProblemBody),
+        (status = 503, description = "`channel_full`, `draining` or `unavailable`, with `Retry-After`", content_type = "application/problem+json", body = ProblemBody),
+    )
+)]
+pub async fn channel(
+    State(core): State<Arc<Core>>,
+    room: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    if core.draining.is_cancelled() {
+        let detail = "this node stops; connect again";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail).retry_after(1));
+    }
+    // What is no text at all names no room either.
+    let room = room.map(|Path(room)| room).unwrap_or_default();
+    let (mut parts, _) = request.into_parts();
+    if let Some(upgrade) = Upgrade::of(&mut parts) {
+        // The room first: an unknown one is 404 whatever else is wrong.
+        core.rooms.named(&room).await?;
+        if !offered(&parts.headers).any(|protocol| protocol == PROTOCOL) {
+            let detail = "offer the subprotocols turnline.v1 and ticket.<ticket>";
+            return Err(Problem::bad_request("subprotocol_required", detail));
+        }
+        let ticket = offered(&parts.headers).find_map(|protocol| protocol.strip_prefix(TICKET_PREFIX));
+        let visit = visit(core, &room, ticket).await?;
+        return Ok(upgrade.answer(|socket| socket::serve(socket, visit)));
+    }
+    if wants_stream(&parts.headers) {
+        let ticket = bearer(&parts.headers)?;
+        return Ok(stream::answer(visit(core, &room, ticket).await?).await);
+    }
+    core.rooms.named(&room).await?;
+    Ok(upgrade_required())
+}
+
+/// Checks the ticket and waits until this node knows at least what the store knew just now, so that a
+/// position never grows from node to node.
+async fn visit(core: Arc<Core>, room: &str, ticket: Option<&str>) -> Result<Visit, Problem> {
+    let record = core.rooms.named(room).await?;
+    let invalid =
+        || Problem::unauthorized("invalid_ticket", "this is no ticket of this room; join to get one");
+    let ticket = ticket.ok_or_else(invalid)?;
+    let ticket = core.ports.tickets.verify(&record.birth, ticket).map_err(|_| invalid())?;
+    let place = core.place().ok_or_else(|| {
+        let detail = "this node holds as many channels as it can; connect again, or poll tickets/me";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "channel_full", detail).retry_after(5)
+    })?;
+    let seen = core.ports.store.seen(&record.birth.room, ticket.number).await?;
+    let mirror = core.mirrors.follow(&record.birth.room).await?;
+    match seen.standing {
+        // Nothing to wait for: it hears its reason, and that is all.
+        Standing::Ended(reason) => return Ok(Visit::over(core, mirror, record, ticket, place, reason)),
+        Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {}
+        // A good ticket that the store does not know: it may once it has caught up with itself.
+        Standing::Unknown => return Err(Problem::unavailable()),
+    }
+    if tokio::time::timeout(core.config.catch_up, mirror.reached(seen.room.version)).await.is_err() {
+        let (wanted, here) = (seen.room.version, mirror.version());
+        tracing::warn!(%room, wanted, here, "this node lags behind the store; a visitor was sent away");
+        return Err(Problem::unavailable());
+    }
+    Ok(Visit::new(core, mirror, record, ticket, place))
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("text/event-stream")
+    })
+}
+
+fn upgrade_required() -> Response {
+    let detail = "connect by WebSocket (version 13), or ask for text/event-stream";
+    let mut answer = Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail).into_response();
+    answer.headers_mut().extend([
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+    ]);
+    answer
+}
