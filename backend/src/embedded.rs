@@ -4,6 +4,7 @@ mod journal;
 mod log;
 mod presence;
 mod registry;
+mod reservations;
 mod rooms;
 mod world;
 mod writer;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use presence::InProcessPresence;
+pub use reservations::SqliteReservations;
 
 use log::Tail;
 use writer::Writer;

@@ -172,6 +172,62 @@ pub enum Answered<T> {
     OtherBody,
 }
 
+/// What became of a call that may be repeated.
+pub trait Outcome: Serialize + serde::de::DeserializeOwned {
+    /// Whether it changed something, so that it is kept under the call's key.
+    fn changed(&self) -> bool;
+}
+
+impl Outcome for HoldOutcome {
+    fn changed(&self) -> bool {
+        match self {
+            Self::Held(_) => true,
+            Self::SeatTaken
+            | Self::Limit
+            | Self::UnknownPerformance
+            | Self::UnknownSeat
+            | Self::WrongRoom
+            | Self::SlotEnded => false,
+        }
+    }
+}
+
+impl Outcome for GiveBackOutcome {
+    fn changed(&self) -> bool {
+        match self {
+            Self::Over { .. } => true,
+            Self::Refused(_) | Self::Unknown => false,
+        }
+    }
+}
+
+impl Outcome for PayOutcome {
+    fn changed(&self) -> bool {
+        match self {
+            Self::Completed(_) | Self::Failed(..) => true,
+            Self::Refused(_) | Self::UnknownReservation | Self::SlotEnded => false,
+        }
+    }
+}
+
+impl Outcome for CancelOutcome {
+    fn changed(&self) -> bool {
+        match self {
+            Self::Accepted(_) => true,
+            Self::Refused(_) | Self::Unknown => false,
+        }
+    }
+}
+
+impl Outcome for ChargeOutcome {
+    fn changed(&self) -> bool {
+        match self {
+            Self::Charged(_) => true,
+            Self::TooMuch | Self::SlotEnded => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct HoldWish {
     pub caller: Caller,
