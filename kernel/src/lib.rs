@@ -2,6 +2,8 @@
 //! No I/O, no clock, no randomness, no tokio: time, ids and secrets are arguments.
 
 pub mod admission;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod control;
 pub mod event;
 pub mod line;
