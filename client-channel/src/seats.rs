@@ -330,3 +330,6 @@ fn view_of(number: Number, stage: Stage, state: &RoomState) -> Option<View> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
