@@ -1,6 +1,12 @@
 //! The only binary of Turnline: reads the command line and hands over to a command.
 
+mod doctor;
+mod limits;
+mod operator;
+mod settings;
 mod simulate;
+mod telemetry;
+mod up;
 
 use std::process::ExitCode;
 
@@ -15,13 +21,38 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the whole system in one process on embedded, durable backends
+    Up(settings::UpFlags),
     /// Send simulated visitors through a running system and check its rules from outside
     Simulate(simulate::SimulateArgs),
+    /// Look after rooms, over the admin API
+    Room(operator::RoomArgs),
+    /// Say what this machine allows or lacks
+    Doctor,
+    /// Print the configuration in force, secrets hidden
+    Config(settings::UpFlags),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
-        Command::Simulate(args) => simulate::run(args).await,
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("turnline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command {
+        Command::Up(flags) => runtime.block_on(up::run(settings::Settings::load(&flags)?)),
+        Command::Simulate(args) => runtime.block_on(simulate::run(args)),
+        Command::Room(args) => runtime.block_on(operator::run(args)),
+        Command::Doctor => doctor::run(),
+        Command::Config(flags) => {
+            print!("{}", settings::Settings::load(&flags)?.describe());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

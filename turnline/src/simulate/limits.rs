@@ -1,7 +1,5 @@
 //! How many connections this process may hold.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
-
 use super::args::Medium;
 
 /// Sockets beside those of the visitors: HTTP calls, samples, files, the terminal.
@@ -13,13 +11,7 @@ const BESIDE: u64 = HTTP_AT_ONCE * 2 + 64;
 /// # Errors
 /// In plain words, when they do not.
 pub fn make_room(visitors: u32, medium: Medium) -> Result<(), String> {
-    let mut limit = getrlimit(Resource::Nofile);
-    let hard = limit.maximum;
-    limit.current = hard;
-    // A refusal is no matter as long as what we have suffices, which is checked next.
-    let raised = setrlimit(Resource::Nofile, limit).is_ok();
-    let allowed = if raised { hard } else { getrlimit(Resource::Nofile).current };
-    fits(visitors, medium, allowed)
+    fits(visitors, medium, crate::limits::raise_open_files())
 }
 
 fn fits(visitors: u32, medium: Medium, allowed: Option<u64>) -> Result<(), String> {

@@ -1,0 +1,182 @@
+//! Settings of `up`: flags win, then `TURNLINE_…` in the environment, then `turnline.toml`, then defaults.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// Secrets come from the environment alone, never from a flag or a file.
+pub const SECRET: &str = "TURNLINE_SECRET";
+pub const ADMIN_TOKEN: &str = "TURNLINE_ADMIN_TOKEN";
+
+/// Every key of the file and, in capitals behind `TURNLINE_`, of the environment.
+const KEYS: [&str; 10] = [
+    "listen",
+    "data_dir",
+    "demo",
+    "demo_capacity",
+    "demo_seats",
+    "charges",
+    "max_holds",
+    "joins_per_minute_per_address",
+    "sockets_max",
+    "log_format",
+];
+
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub struct UpFlags {
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    /// Directory that keeps rooms, events, reservations and secrets [default: turnline-data]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Seed a room `demo` and a concert, and let visitors charge their own balance
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    demo: bool,
+    /// Capacity of the demo room [default: 5]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demo_capacity: Option<u64>,
+    /// Seats of the demo performance [default: 200]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demo_seats: Option<usize>,
+    /// Let visitors charge their own balance (`--demo` does)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    charges: bool,
+    /// Seats one pass may hold at once [default: 4]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_holds: Option<u64>,
+    /// Joins one address may make a minute [default: no limit]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joins_per_minute_per_address: Option<u32>,
+    /// Open channels at most [default: what the open-files limit allows]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sockets_max: Option<usize>,
+    /// `text` or `json` [default: text]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+    /// File to read settings from [default: turnline.toml, if there is one]
+    #[arg(long, env = "TURNLINE_CONFIG")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub demo: bool,
+    pub demo_capacity: u64,
+    pub demo_seats: usize,
+    pub charges: bool,
+    pub max_holds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joins_per_minute_per_address: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sockets_max: Option<usize>,
+    pub log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("turnline-data"),
+            demo: false,
+            demo_capacity: 5,
+            demo_seats: 200,
+            charges: false,
+            max_holds: 4,
+            joins_per_minute_per_address: None,
+            sockets_max: None,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Settings {
+    pub fn load(flags: &UpFlags) -> anyhow::Result<Self> {
+        let file = match &flags.config {
+            Some(path) => Toml::file_exact(path),
+            None => Toml::file("turnline.toml"),
+        };
+        Figment::from(Serialized::defaults(Self::default()))
+            .merge(file)
+            .merge(Env::prefixed("TURNLINE_").only(&KEYS))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .context("the settings cannot be read (flags, TURNLINE_… in the environment, turnline.toml)")
+    }
+
+    /// One line a setting; of secrets only whether they are set.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) {
+            for (key, value) in fields {
+                let _ = writeln!(text, "{key} = {value}");
+            }
+        }
+        for secret in [SECRET, ADMIN_TOKEN] {
+            let set = std::env::var_os(secret).is_some();
+            let _ = writeln!(
+                text,
+                "# {secret}: {}",
+                if set { "set" } else { "made and kept in the data directory" }
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_defaults_and_every_key_is_known() {
+        let flags = UpFlags { demo: true, demo_capacity: Some(9), ..UpFlags::default() };
+        let settings = Settings::load(&flags).unwrap();
+        assert!(settings.demo);
+        assert_eq!((settings.demo_capacity, settings.demo_seats), (9, 200));
+        let mut every = Settings::default();
+        every.joins_per_minute_per_address = Some(1);
+        every.sockets_max = Some(1);
+        let fields = serde_json::to_value(every).unwrap();
+        let mut known: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys = KEYS.to_vec();
+        known.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(known, keys);
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_key_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "listne = \"127.0.0.1:1\"").unwrap();
+        let flags = UpFlags { config: Some(file.path().to_owned()), ..UpFlags::default() };
+        assert!(format!("{:#}", Settings::load(&flags).unwrap_err()).contains("listne"));
+    }
+}

@@ -1,0 +1,85 @@
+//! One address in front of all services: their routes, the pages, health, figures, the API's description.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use edge::Problem;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::system::{Readiness, System};
+use crate::telemetry::Figures;
+
+/// A request whose body does not arrive within this is given up (408).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Turnline",
+    description = "A virtual waiting queue that pushes every visitor their own place in line.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Description;
+
+pub fn router(system: &System, figures: Figures) -> Router {
+    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
+        .merge(system.waiting_queue.routes())
+        .merge(system.active_queue.routes())
+        .merge(system.expiration.routes())
+        .merge(system.client_channel.routes())
+        .merge(system.reservation_api.routes())
+        .split_for_parts();
+    describe_tokens(&mut description);
+    let health = Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(system.readiness())
+        .route("/metrics", get(render).with_state(figures));
+    routes
+        .merge(health)
+        .merge(web::routes())
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed)
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+fn describe_tokens(description: &mut utoipa::openapi::OpenApi) {
+    let components = description.components.get_or_insert_default();
+    for (name, what) in [
+        ("ticket", "the visitor's ticket"),
+        ("pass", "the admitted visitor's pass"),
+        ("admin", "TURNLINE_ADMIN_TOKEN"),
+    ] {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build();
+        components.add_security_scheme(name, SecurityScheme::Http(scheme));
+    }
+}
+
+async fn ready(State(readiness): State<Arc<Readiness>>) -> Result<&'static str, Problem> {
+    readiness.check().await?;
+    Ok("ready\n")
+}
+
+async fn render(State(figures): State<Figures>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let why =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(why, "a handler panicked; this is a fault of ours");
+    let detail = "this is a fault of ours; repeat the call, and tell us if it stays";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).into_response()
+}

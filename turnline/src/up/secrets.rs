@@ -1,0 +1,78 @@
+//! Secrets: from the environment, or made once and kept in the data directory, readable by its owner only.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use backend::entropy::SystemEntropy;
+use kernel::ports::Entropy;
+
+use crate::settings::{ADMIN_TOKEN, SECRET};
+
+/// Shorter secrets can be guessed.
+const CHARS_MIN: usize = 16;
+
+pub struct Secrets {
+    /// Signs tickets and passes.
+    pub secret: String,
+    pub admin_token: String,
+}
+
+impl Secrets {
+    pub fn load_or_make(directory: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("the data directory {} cannot be made", directory.display()))?;
+        Ok(Self {
+            secret: one(SECRET, &directory.join("secret"))?,
+            admin_token: one(ADMIN_TOKEN, &directory.join("admin-token"))?,
+        })
+    }
+}
+
+fn one(name: &str, file: &Path) -> anyhow::Result<String> {
+    let secret = match std::env::var(name) {
+        Ok(secret) => secret,
+        Err(_) => {
+            kept(file).with_context(|| format!("the secret in {} cannot be read or made", file.display()))?
+        }
+    };
+    if secret.len() < CHARS_MIN {
+        bail!("{name} is shorter than {CHARS_MIN} characters; set a longer one, or none to have one made");
+    }
+    Ok(secret)
+}
+
+fn kept(file: &Path) -> anyhow::Result<String> {
+    match std::fs::read_to_string(file) {
+        Ok(secret) => return Ok(secret.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let secret: String = SystemEntropy.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    // Written aside and renamed, so that a crash leaves a whole secret or none.
+    let fresh = file.with_extension("new");
+    let mut writer = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    writer.write_all(secret.as_bytes())?;
+    writer.sync_all()?;
+    std::fs::rename(&fresh, file)?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        let made = kept(&file).unwrap();
+        assert_eq!(made.len(), 64);
+        assert_eq!(kept(&file).unwrap(), made);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
