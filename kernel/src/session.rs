@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Policy;
 use crate::words::{EndReason, Timestamp};
 
-/// A called visitor's slot.
+/// A called visitor's slot. Not tagged inside: that would hide from times whether the format is binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Session {
     /// Called, not yet heard of. Who watches presence decides when `claim_by` counts (see [`Input::Sweep`]).
     Called { claim_by: Timestamp },
