@@ -1,6 +1,21 @@
 //! The shop behind the queue: concerts, seats, holds, balance, payments. A pass opens it, a payment frees
 //! the visitor's slot; what happened leaves through a transactional outbox.
 
+mod admin;
+mod catalogue;
+mod demo;
+mod follow;
+mod money;
+mod paging;
+mod payments;
+mod problems;
+mod relay;
+mod reservations;
+mod seat_maps;
+mod sweep;
+mod visitor;
+mod wire;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +24,15 @@ use edge::rooms::Rooms;
 use kernel::pass::PassKey;
 use kernel::ports::reservations::Added;
 use kernel::ports::{Clock, EventLog, ReservationStore, RoomStore, StoreError};
-use kernel::reservation::Concert;
+use kernel::reservation::{BadConcert, Concert};
+use kernel::words::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
+
+use seat_maps::SeatMaps;
+
+pub use demo::demo_concert;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -25,6 +46,8 @@ pub struct Config {
     pub relay_poll: Duration,
     /// How often holds that ran out and cancellations that got stuck are set right.
     pub sweep_every: Duration,
+    /// How long a compensation may take before it is asked for again.
+    pub cancel_patience: Duration,
 }
 
 impl Default for Config {
@@ -35,6 +58,7 @@ impl Default for Config {
             cache_ttl: Duration::from_millis(500),
             relay_poll: Duration::from_millis(500),
             sweep_every: Duration::from_secs(1),
+            cancel_patience: Duration::from_secs(30),
         }
     }
 }
@@ -51,38 +75,83 @@ pub struct Ports {
     pub admin: AdminToken,
 }
 
+/// The Reservation API. Cheap to clone; clones are one service.
 #[derive(Clone)]
 pub struct ReservationApi {
     shop: Arc<Shop>,
 }
 
-pub(crate) struct Shop {
-    pub config: Config,
-    pub ports: Ports,
+/// What handlers and background work share.
+struct Shop {
+    config: Config,
+    ports: Ports,
+    seat_maps: SeatMaps,
+    /// Rung when this node has put something into the outbox.
+    posted: Notify,
+}
+
+impl Shop {
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn store(&self) -> &dyn ReservationStore {
+        self.ports.store.as_ref()
+    }
+}
+
+/// A concert that could not be seeded.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    #[error(transparent)]
+    Bad(#[from] BadConcert),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl ReservationApi {
     pub fn new(config: Config, ports: Ports) -> Self {
-        Self { shop: Arc::new(Shop { config, ports }) }
+        let seat_maps = SeatMaps::new(ports.store.clone(), config.cache_ttl);
+        Self { shop: Arc::new(Shop { config, ports, seat_maps, posted: Notify::new() }) }
     }
 
     pub fn routes(&self) -> OpenApiRouter {
         OpenApiRouter::new()
+            .merge(catalogue::routes())
+            .merge(reservations::routes())
+            .merge(payments::routes())
+            .merge(money::routes())
+            .merge(admin::routes())
+            .with_state(self.shop.clone())
     }
 
-    /// Relays the outbox, follows sessions and cancellations, sweeps; until `stop`, then finishes what it began.
+    /// Relays the outbox, follows sessions and cancellations, sweeps; until `stop`. What was begun is
+    /// finished, and what is in the outbox by then is told.
     pub async fn run(self, stop: CancellationToken) {
-        stop.cancelled().await;
+        let (shop, told) = (self.shop, CancellationToken::new());
+        let relay = tokio::spawn(relay::run(shop.clone(), told.clone()));
+        tokio::join!(
+            follow::sessions(&shop, stop.clone()),
+            follow::cancellations(&shop, stop.clone()),
+            follow::payments(&shop, stop.clone()),
+            sweep::run(&shop, stop.clone()),
+        );
+        // Last, so that what the others still caused is told.
+        told.cancel();
+        if relay.await.is_err() {
+            tracing::error!(
+                "the outbox relay ended in a panic; what it did not tell is told at the next start"
+            );
+        }
     }
 
     /// Adds a concert; nothing happens when the very same one is there.
     ///
     /// # Errors
-    /// The store does not answer. A concert that cannot be added is an answer: see [`Added`].
-    pub async fn seed_concert(&self, concert: Concert) -> Result<Added, StoreError> {
-        let shop = &self.shop;
-        let now = shop.ports.clock.now();
-        let _ = &shop.config;
-        shop.ports.store.add_concert(concert, now).await
+    /// The concert is none, or the store does not answer. One that clashes with what is there is an
+    /// answer: see [`Added`].
+    pub async fn seed_concert(&self, concert: Concert) -> Result<Added, SeedError> {
+        concert.check()?;
+        Ok(self.shop.store().add_concert(concert, self.shop.now()).await?)
     }
 }

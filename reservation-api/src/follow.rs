@@ -1,0 +1,89 @@
+//! What the shop hears: slots that end or last longer, compensations to carry out, sales of other nodes.
+//! Each handler may hear an event again and does nothing then.
+
+use std::sync::Arc;
+
+use kernel::event::{CancellationFact, Event, PaymentFact, Record, RoomFact, Topic};
+use kernel::ports::reservations::Compensated;
+use kernel::ports::{StartAt, StoreError, Subscription};
+use tokio_util::sync::CancellationToken;
+
+use crate::Shop;
+
+/// Holds end, and last, with the visitor's slot.
+pub async fn sessions(shop: &Arc<Shop>, stop: CancellationToken) {
+    let from = group("reservation-api.holds", Topic::ActiveTokens, StartAt::Committed);
+    edge::consume(shop.ports.log.as_ref(), from, stop, |record| slot_moved(shop.clone(), record)).await;
+}
+
+/// Cancellations asked for over the log are carried out here.
+pub async fn cancellations(shop: &Arc<Shop>, stop: CancellationToken) {
+    let from = group("reservation-api.cancellations", Topic::PaymentCancellations, StartAt::Committed);
+    edge::consume(shop.ports.log.as_ref(), from, stop, |record| compensate(shop.clone(), record)).await;
+}
+
+/// Every node forgets what it remembers of a performance of which any node sold a seat.
+pub async fn payments(shop: &Arc<Shop>, stop: CancellationToken) {
+    let from = group("reservation-api.seat-maps", Topic::Payments, StartAt::Tail);
+    edge::consume(shop.ports.log.as_ref(), from, stop, |record| seat_changed(shop.clone(), record)).await;
+}
+
+fn group(name: &str, topic: Topic, start: StartAt) -> Subscription {
+    Subscription { group: name.to_owned(), topics: vec![topic], start }
+}
+
+async fn slot_moved(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {
+    let Event::Room(event) = &record.event else { return Ok(()) };
+    match &event.fact {
+        RoomFact::ActiveTokenReleased { number, .. } => {
+            let freed = shop.store().end_slot(&event.room, *number, shop.now()).await?;
+            freed.iter().for_each(|performance_id| shop.seat_maps.touch(performance_id));
+        }
+        RoomFact::ActiveTokenRenewed { number, expires_at } => {
+            shop.store().extend_slot(&event.room, *number, *expires_at, shop.now()).await?;
+        }
+        RoomFact::RoomConfigured { .. }
+        | RoomFact::RoomStateChanged { .. }
+        | RoomFact::WaitingTokensIssued { .. }
+        | RoomFact::WaitingTokensDeparted { .. }
+        | RoomFact::ActiveTokensIssued { .. }
+        | RoomFact::ActiveTokenClaimed { .. }
+        | RoomFact::RoomProgressed { .. } => {}
+    }
+    Ok(())
+}
+
+async fn compensate(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {
+    let Event::Cancellation(CancellationFact::CancelPaymentRequested(payment)) = &record.event else {
+        return Ok(());
+    };
+    let result = match shop.store().compensate(payment, shop.now()).await? {
+        Compensated::Done { performance_id } => {
+            shop.seat_maps.touch(&performance_id);
+            "cancelled"
+        }
+        Compensated::Already => "repeated",
+        Compensated::Refused(refusal) => {
+            tracing::warn!(payment = payment.payment_id, %refusal, "a cancellation was refused");
+            "refused"
+        }
+        Compensated::Unknown => {
+            tracing::warn!(payment = payment.payment_id, "a cancellation names no payment of ours");
+            "unknown"
+        }
+    };
+    metrics::counter!("turnline_reservation_compensations_total", "result" => result).increment(1);
+    shop.posted.notify_one();
+    Ok(())
+}
+
+async fn seat_changed(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {
+    let Event::Payment(fact) = &record.event else { return Ok(()) };
+    match fact {
+        PaymentFact::PaymentCompleted(payment) | PaymentFact::PaymentCancelled(payment) => {
+            shop.seat_maps.touch(&payment.performance_id);
+        }
+        PaymentFact::PaymentFailed { .. } => {}
+    }
+    Ok(())
+}
