@@ -64,7 +64,7 @@ enum Stage {
 struct Tab<L> {
     link: L,
     told: Option<View>,
-    told_at: Timestamp,
+    told_at_ms: u64,
     /// The figures changed too soon after the last ones; the next sweep tells them.
     put_off: bool,
     /// The end of the active time that was announced.
@@ -82,8 +82,8 @@ impl<L: Link> Seats<L> {
         }
     }
 
-    /// Takes in a connection and tells it where its visitor stands.
-    pub fn seat(&mut self, number: Number, link: L, state: &RoomState, now: Timestamp) {
+    /// Takes in a connection and tells it where its visitor stands. `at_ms` counts from any one moment on.
+    pub fn seat(&mut self, number: Number, link: L, state: &RoomState, at_ms: u64) {
         let (control, notice) = &self.room;
         if *control != Control::Open || notice.is_some() {
             link.put(Outgoing::Room { state: *control, notice: notice.clone() });
@@ -99,7 +99,7 @@ impl<L: Link> Seats<L> {
             }
             (Stage::Waits { .. } | Stage::Missing, None) => {}
         }
-        let tab = Tab { link, told: view, told_at: now, put_off: false, warned_of: None };
+        let tab = Tab { link, told: view, told_at_ms: at_ms, put_off: false, warned_of: None };
         let visitor =
             self.visitors.entry(number).or_insert_with(|| Visitor { stage, tabs: Vec::with_capacity(1) });
         // A second tab may come when the first has not yet heard; what tells the one tells the other then.
@@ -159,8 +159,8 @@ impl<L: Link> Seats<L> {
     }
 
     /// Once a tick: forgets closed connections, announces ends of active times, and tells each who waits
-    /// the own figures where they changed.
-    pub fn sweep(&mut self, state: &RoomState, now: Timestamp) -> Swept {
+    /// the own figures where they changed. `at_ms` is the clock of [`Self::seat`], which nobody sets back.
+    pub fn sweep(&mut self, state: &RoomState, now: Timestamp, at_ms: u64) -> Swept {
         self.forget_closed();
         let (beat, active_seconds) = (self.beat, state.policy.active_seconds);
         let moved = std::mem::replace(&mut self.swept, state.seq) != state.seq;
@@ -181,7 +181,7 @@ impl<L: Link> Seats<L> {
         }
         if state.control == Control::Prequeue {
             let view = prequeue_view(state);
-            waiting.iter_mut().for_each(|(.., visitor)| visitor.show(view, beat, now, &mut swept));
+            waiting.iter_mut().for_each(|(.., visitor)| visitor.show(view, beat, at_ms, &mut swept));
             return swept;
         }
         let (everyone, per_hour) = (state.line.waiting(), state.per_hour);
@@ -194,7 +194,7 @@ impl<L: Link> Seats<L> {
             {
                 // Who just left the line hears of it by the event that is on its way.
                 let Some(position) = position else { continue };
-                visitor.show(View::waiting(position, everyone, per_hour), beat, now, &mut swept);
+                visitor.show(View::waiting(position, everyone, per_hour), beat, at_ms, &mut swept);
             }
         }
         swept
@@ -282,17 +282,16 @@ impl<L: Link> Visitor<L> {
     }
 
     /// Tells the figures to those tabs that know others and did not hear any just now.
-    fn show(&mut self, view: View, beat: Beat, now: Timestamp, swept: &mut Swept) {
+    fn show(&mut self, view: View, beat: Beat, at_ms: u64, swept: &mut Swept) {
         for tab in &mut self.tabs {
-            // A clock that was set back must not silence anybody.
-            let rested = now < tab.told_at || now.since(tab.told_at) >= beat.figures_ms;
+            let rested = at_ms.saturating_sub(tab.told_at_ms) >= beat.figures_ms;
             match change(tab.told.as_ref(), &view) {
                 Change::Same => tab.put_off = false,
                 Change::Grew => swept.grew += 1,
                 Change::Told if rested => {
                     swept.told += 1;
                     swept.replaced += u64::from(tab.link.put(Outgoing::Figures(view)));
-                    (tab.told, tab.told_at, tab.put_off) = (Some(view), now, false);
+                    (tab.told, tab.told_at_ms, tab.put_off) = (Some(view), at_ms, false);
                 }
                 Change::Told => tab.put_off = true,
             }

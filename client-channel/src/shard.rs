@@ -35,6 +35,7 @@ pub struct Shard {
     core: Arc<Core>,
     mirror: Arc<Mirror>,
     seats: Seats<Arc<Outbox>>,
+    began: Instant,
     report: Option<JoinHandle<()>>,
     reported_somebody: bool,
 }
@@ -48,7 +49,7 @@ pub fn start(core: Arc<Core>, mirror: Arc<Mirror>) -> Option<mpsc::Sender<Arriva
     let figures_ms = u64::try_from(config.tick.as_millis()).unwrap_or(u64::MAX) * 9 / 10;
     let beat = Beat { figures_ms, expiring_seconds: config.expiring_seconds };
     let seats = mirror.read(|state| Seats::new(beat, state))?;
-    let shard = Shard { core, mirror, seats, report: None, reported_somebody: false };
+    let shard = Shard { core, mirror, seats, began: Instant::now(), report: None, reported_somebody: false };
     tokio::spawn(shard.run(arrivals, followed));
     Some(sender)
 }
@@ -95,8 +96,13 @@ impl Shard {
     }
 
     fn seat(&mut self, arrival: Arrival) {
-        let now = self.core.ports.clock.now();
-        self.mirror.read(|state| self.seats.seat(arrival.number, arrival.outbox, state, now));
+        let at_ms = self.at_ms();
+        self.mirror.read(|state| self.seats.seat(arrival.number, arrival.outbox, state, at_ms));
+    }
+
+    /// Milliseconds since this shard began: paces figures, whatever becomes of the clock on the wall.
+    fn at_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn follow(&mut self, event: &Event) {
@@ -110,8 +116,8 @@ impl Shard {
     }
 
     fn sweep(&mut self) {
-        let (began, now) = (Instant::now(), self.core.ports.clock.now());
-        let swept = self.mirror.read(|state| self.seats.sweep(state, now)).unwrap_or_default();
+        let (began, now, at_ms) = (Instant::now(), self.core.ports.clock.now(), self.at_ms());
+        let swept = self.mirror.read(|state| self.seats.sweep(state, now, at_ms)).unwrap_or_default();
         metrics::histogram!("turnline_channel_sweep_seconds").record(began.elapsed().as_secs_f64());
         metrics::counter!("turnline_channel_pushes_total").increment(swept.told);
         metrics::counter!("turnline_channel_replaced_total").increment(swept.replaced);

@@ -1,6 +1,5 @@
 //! Strict JSON bodies: bounded, typed, and nothing unknown in them.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -32,7 +31,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
                 "send JSON with Content-Type: application/json",
             ));
         }
-        parse(&Bytes::from(body)).map(Self)
+        parse(&body).map(Self)
     }
 }
 

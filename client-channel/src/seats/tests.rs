@@ -77,7 +77,7 @@ impl Scene {
 
     fn connect(&mut self, number: Number) -> Heard {
         let heard = Heard::default();
-        self.seats.seat(number, heard.clone(), self.room.state(), self.now);
+        self.seats.seat(number, heard.clone(), self.room.state(), self.now.as_millis());
         heard
     }
 
@@ -115,7 +115,7 @@ impl Scene {
     /// A second goes by, and a sweep.
     fn tick(&mut self) -> Swept {
         self.now = self.now.plus_seconds(1);
-        self.seats.sweep(self.room.state(), self.now)
+        self.seats.sweep(self.room.state(), self.now, self.now.as_millis())
     }
 }
 
@@ -147,7 +147,8 @@ fn figures_come_at_most_once_a_tick_and_none_is_forgotten() {
     scene.join(2, "default");
     let heard = scene.connect(2);
     scene.depart(1);
-    assert_eq!(scene.seats.sweep(scene.room.state(), scene.now.plus_millis(500)).told, 0);
+    let soon = scene.now.plus_millis(500);
+    assert_eq!(scene.seats.sweep(scene.room.state(), soon, soon.as_millis()).told, 0);
     assert_eq!(positions(&heard), [2]);
     // Nothing has happened since, and still the figure comes.
     assert_eq!(scene.tick().told, 1);
@@ -312,7 +313,8 @@ fn a_position_that_would_grow_is_not_told() {
     let mut older = Scene::new(5, None);
     older.join(9, "default");
     scene.now = scene.now.plus_seconds(1);
-    assert_eq!(scene.seats.sweep(older.room.state(), scene.now), Swept { grew: 1, ..Swept::default() });
+    let swept = scene.seats.sweep(older.room.state(), scene.now, scene.now.as_millis());
+    assert_eq!(swept, Swept { grew: 1, ..Swept::default() });
     assert_eq!(positions(&heard), [0; 0]);
 }
 
