@@ -2,12 +2,16 @@
 
 use anyhow::Result;
 
-use crate::machine::{self, C_COMPILER};
+use crate::machine::{self, C_COMPILER, WRK};
 use crate::run;
 
-/// Runs every benchmark.
+/// Runs every benchmark: the kernel's by criterion, the whole system's against its floors.
 pub fn run() -> Result<()> {
-    machine::provide(&[C_COMPILER])?;
-    println!("== the kernel: cost of join, admit, leave and a sweep by the length of the line");
+    machine::provide(&[C_COMPILER, WRK])?;
+    run::command(&mut run::cargo(&["build", "--release", "--package", "turnline", "--package", "bench"]))?;
+    run::command(
+        run::cargo(&["run", "--release", "--package", "bench"])
+            .env("TURNLINE_BIN", run::turnline("release")?),
+    )?;
     run::command(&mut run::cargo(&["bench", "--package", "kernel"]))
 }

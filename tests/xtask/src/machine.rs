@@ -33,6 +33,7 @@ pub const NODE: Need = Need { programs: &["node"], source: Source::Debian("nodej
 pub const NPM: Need = Need { programs: &["npm"], source: Source::Debian("npm") };
 pub const CHROMIUM: Need =
     Need { programs: &["chromium", "chromium-browser", "google-chrome"], source: Source::Debian("chromium") };
+pub const WRK: Need = Need { programs: &["wrk"], source: Source::Debian("wrk") };
 
 /// Installs those of `needs` that are missing; does nothing when all are there.
 pub fn provide(needs: &[Need]) -> Result<()> {

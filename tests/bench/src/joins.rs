@@ -1,0 +1,74 @@
+//! Joins a second over HTTP against the bare handler, in turns, on the same machine in the same run.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use turnline_tests::Server;
+
+use crate::wrk::{self, CONNECTIONS, Run, SECONDS};
+
+const ROUNDS: u64 = 5;
+
+pub async fn measure() -> anyhow::Result<Value> {
+    let (mut bare, bare_url) = start_bare().await?;
+    let server = Server::start(&["--demo"]).await;
+    let url = format!("http://{}/v1/rooms/demo/tickets", server.address());
+    let (mut floor, mut plain, mut keyed) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        floor.push(wrk::joins(bare_url.clone(), false, round).await?);
+        plain.push(wrk::joins(url.clone(), false, round).await?);
+        keyed.push(wrk::joins(url.clone(), true, round).await?);
+        eprintln!(
+            "round {}: bare {:.0}/s, joins {:.0}/s, joins with a key {:.0}/s",
+            round + 1,
+            floor[floor.len() - 1].requests_per_second,
+            plain[plain.len() - 1].requests_per_second,
+            keyed[keyed.len() - 1].requests_per_second
+        );
+    }
+    bare.kill().await.context("the bare handler does not end")?;
+    Ok(json!({
+        "how": format!("wrk, 1 thread, {CONNECTIONS} connections, {SECONDS} s a run, {ROUNDS} rounds in turns, medians"),
+        "bare_axum": median(&floor),
+        "join": median(&plain),
+        "join_with_idempotency_key": median(&keyed),
+        "ratio_join": ratio(&plain, &floor),
+        "ratio_join_with_idempotency_key": ratio(&keyed, &floor),
+        "rounds": { "bare_axum": floor, "join": plain, "join_with_idempotency_key": keyed },
+    }))
+}
+
+/// The median of the rounds' own ratios: what a round shared with its floor is the machine's mood.
+fn ratio(runs: &[Run], floors: &[Run]) -> f64 {
+    let mut ratios: Vec<f64> = runs
+        .iter()
+        .zip(floors)
+        .map(|(run, floor)| run.requests_per_second / floor.requests_per_second)
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    (ratios[ratios.len() / 2] * 1000.0).round() / 1000.0
+}
+
+fn median(runs: &[Run]) -> Run {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by(|a, b| a.requests_per_second.total_cmp(&b.requests_per_second));
+    sorted.swap_remove(sorted.len() / 2)
+}
+
+async fn start_bare() -> anyhow::Result<(Child, String)> {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let child = Command::new(std::env::current_exe()?)
+        .args(["bare", &port.to_string()])
+        .kill_on_drop(true)
+        .spawn()?;
+    for _ in 0..200 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return Ok((child, format!("http://127.0.0.1:{port}/v1/rooms/demo/tickets")));
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    bail!("the bare handler did not come up on port {port}")
+}
