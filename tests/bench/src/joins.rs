@@ -68,6 +68,7 @@ async fn start_bare() -> anyhow::Result<(Child, String)> {
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
             return Ok((child, format!("http://127.0.0.1:{port}/v1/rooms/demo/tickets")));
         }
+        // sleep: the interval of a poll under a deadline
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     bail!("the bare handler did not come up on port {port}")

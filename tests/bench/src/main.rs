@@ -5,14 +5,13 @@ mod bare;
 mod joins;
 mod restart;
 mod slots;
-mod storage;
 mod wrk;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 const USAGE: &str =
-    "bench [joins] [slots] [restart] [storage]   (all without a name; TURNLINE_BIN names a release binary)";
+    "bench [joins] [slots] [restart]   (all without a name; TURNLINE_BIN names a release binary)";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -22,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     {
         return bare::serve(port.parse().context("the port of the bare handler")?).await;
     }
-    let known = ["joins", "slots", "restart", "storage"];
+    let known = ["joins", "slots", "restart"];
     if let Some(unknown) = words.iter().find(|word| !known.contains(&word.as_str())) {
         bail!("there is no measurement {unknown:?}\n{USAGE}");
     }
@@ -32,8 +31,7 @@ async fn main() -> anyhow::Result<()> {
         let measured = match name {
             "joins" => joins::measure().await,
             "slots" => slots::measure().await,
-            "restart" => restart::measure().await,
-            _ => tokio::task::spawn_blocking(storage::measure).await?,
+            _ => restart::measure().await,
         };
         report.insert(name.to_owned(), measured.with_context(|| format!("{name} could not be measured"))?);
     }

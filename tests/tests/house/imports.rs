@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("turnline-tests", &[]),
+    ("bench", &["kernel", "backend", "turnline-tests"]),
     ("xtask", &[]),
 ];
 

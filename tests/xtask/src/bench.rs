@@ -13,5 +13,5 @@ pub fn run() -> Result<()> {
         run::cargo(&["run", "--release", "--package", "bench"])
             .env("TURNLINE_BIN", run::turnline("release")?),
     )?;
-    run::command(&mut run::cargo(&["bench", "--package", "kernel"]))
+    run::command(&mut run::cargo(&["bench", "--package", "kernel", "--package", "backend"]))
 }
