@@ -1,6 +1,6 @@
 //! What is measured: latencies in histograms, and the moments that rates are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -107,6 +107,15 @@ impl Span {
     }
 }
 
+/// A slot given free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    pub asked: At,
+    pub answered: At,
+    /// Somebody was waiting for it.
+    pub wanted: bool,
+}
+
 /// Everything measured in one run.
 #[derive(Default)]
 pub struct Figures {
@@ -114,8 +123,7 @@ pub struct Figures {
     pub joins: Span,
     pub admissions: Span,
     pub pushes: Span,
-    /// When each release was asked for and answered.
-    releases: Vec<(At, At)>,
+    releases: Vec<Release>,
     admitted_at: Vec<At>,
     /// When a progress of the line was heard first.
     progress: BTreeMap<u64, At>,
@@ -141,8 +149,8 @@ impl Figures {
         self.admitted_at.push(at);
     }
 
-    pub fn released(&mut self, asked: At, answered: At) {
-        self.releases.push((asked, answered));
+    pub fn released(&mut self, release: Release) {
+        self.releases.push(release);
     }
 
     /// A push told `number` that it stands at `position`, and that was news on this connection.
@@ -182,16 +190,26 @@ impl Figures {
     }
 }
 
-/// The first `free` admissions took slots that were open anyway; from then on the oldest release
-/// asked for by the time of an admission is the one that made room for it.
-fn matched(releases: &mut [(At, At)], admitted: &mut [At], free: u64) -> Vec<At> {
+/// Admissions take open slots first: the first `free` ones, and those nobody waited for when they were
+/// released. Beyond that, the oldest release asked for by the time of an admission made room for it.
+fn matched(releases: &mut [Release], admitted: &mut [At], free: u64) -> Vec<At> {
     releases.sort_unstable();
     admitted.sort_unstable();
-    let mut open = releases.iter().peekable();
+    let (mut open, mut free) = (releases.iter().peekable(), free);
+    let mut wanted = VecDeque::new();
     let mut latencies = Vec::new();
-    for at in admitted.iter().skip(usize::try_from(free).unwrap_or(usize::MAX)) {
-        if let Some((_, answered)) = open.next_if(|(asked, _)| asked <= at) {
-            latencies.push(at.saturating_sub(*answered));
+    for at in admitted.iter() {
+        while let Some(release) = open.next_if(|release| release.asked <= *at) {
+            if release.wanted {
+                wanted.push_back(release.answered);
+            } else {
+                free += 1;
+            }
+        }
+        if free > 0 {
+            free -= 1;
+        } else if let Some(answered) = wanted.pop_front() {
+            latencies.push(at.saturating_sub(answered));
         }
     }
     latencies
@@ -203,6 +221,17 @@ mod tests {
 
     fn ms(millis: u64) -> At {
         At::from_millis(millis)
+    }
+
+    fn wanted(millis: u64) -> Release {
+        Release { asked: ms(millis), answered: ms(millis + 10), wanted: true }
+    }
+
+    #[test]
+    fn a_slot_that_stood_open_tells_nothing_about_the_server() {
+        let mut releases = [Release { wanted: false, ..wanted(100) }, wanted(900)];
+        let mut admitted = [ms(5), ms(800), ms(912)];
+        assert_eq!(matched(&mut releases, &mut admitted, 1), [ms(2)]);
     }
 
     #[test]
@@ -221,14 +250,14 @@ mod tests {
 
     #[test]
     fn releases_meet_the_admissions_that_took_their_slots() {
-        let mut releases = [(ms(200), ms(210)), (ms(100), ms(110))];
+        let mut releases = [wanted(200), wanted(100)];
         let mut admitted = [ms(115), ms(5), ms(6), ms(205)];
         assert_eq!(matched(&mut releases, &mut admitted, 2), [ms(5), ms(0)]);
     }
 
     #[test]
     fn an_admission_that_no_release_made_room_for_is_left_out() {
-        let mut releases = [(ms(300), ms(310))];
+        let mut releases = [wanted(300)];
         let mut admitted = [ms(5), ms(100), ms(320)];
         assert_eq!(matched(&mut releases, &mut admitted, 1), [ms(10)]);
     }

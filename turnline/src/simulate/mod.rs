@@ -8,6 +8,7 @@ mod channel;
 mod crowd;
 mod figures;
 mod http;
+mod joining;
 mod limits;
 mod message;
 mod probes;

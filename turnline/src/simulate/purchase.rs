@@ -1,5 +1,6 @@
 //! What an admitted visitor does: hold a seat, charge, pay, check the books; or give the slot back.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::chance::{Chance, random_key};
-use super::figures::Timing;
+use super::figures::{Release, Timing};
 use super::http::{Answer, Away, Call};
 use super::message::{Mine, Reason};
 use super::rules::{At, Audit, Fact, LedgerLine, judge_audit, judge_key_repeat};
@@ -132,7 +133,7 @@ impl Errands {
 
     async fn hand_back(&mut self) -> Step<()> {
         self.see(Fact::ReleaseAsked);
-        let asked = self.world.now();
+        let (asked, wanted) = self.asking();
         let call = Call::delete(self.world.api.room_path("/tickets/me")).bearer(&self.ticket);
         let answer =
             self.world.api.call(call, &mut self.chance).await.map_err(|Away(why)| Trouble::Away(why))?;
@@ -140,7 +141,7 @@ impl Errands {
             self.ticket_refused(&answer, "DELETE tickets/me");
             return Err(Trouble::Said(format!("giving back: {}", answer.problem())));
         }
-        self.released(asked);
+        self.released(asked, wanted);
         Ok(())
     }
 
@@ -220,7 +221,7 @@ impl Errands {
         let key = random_key().map_err(|e| Trouble::Said(e.to_string()))?;
         let body = json!({"reservation_id": held.reservation_id});
         self.see(Fact::PayAsked);
-        let asked = self.world.now();
+        let (asked, wanted) = self.asking();
         let answer = self.with_pass(Call::post("/v1/payments", body.clone()).key(&key)).await?;
         *retried |= answer.attempts > 1;
         if !answer.ok() {
@@ -234,7 +235,7 @@ impl Errands {
         }
         self.see(Fact::Paid { seat: seat.name() });
         self.world.figures().took(Timing::Pay, answer.took);
-        self.released(asked);
+        self.released(asked, wanted);
         if self.world.probed(self.index) {
             let again = self.with_pass(Call::post("/v1/payments", body.clone()).key(&key)).await?;
             let id = again.read::<Payment>().map_or_else(|why| why, |payment| payment.payment_id);
@@ -287,11 +288,16 @@ impl Errands {
     }
 
     /// A slot was freed; leaving while waiting frees none.
-    fn released(&self, asked: At) {
+    fn released(&self, asked: At, wanted: bool) {
         let answered = self.world.now();
         if self.world.witness(self.index).is_some_and(|witness| witness.admitted.is_some()) {
-            self.world.figures().released(asked, answered);
+            self.world.figures().released(Release { asked, answered, wanted });
         }
+    }
+
+    /// When a release is asked for, and whether somebody waits for the slot.
+    fn asking(&self) -> (At, bool) {
+        (self.world.now(), self.world.counts.waiting.load(Ordering::Relaxed) > 0)
     }
 
     fn see(&self, fact: Fact) {

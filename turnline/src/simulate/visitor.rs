@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::args::Medium;
-use super::chance::{Chance, random_key};
+use super::chance::Chance;
 use super::channel::{Channel, Heard};
 use super::figures::Timing;
 use super::http::{Away, Call};
+use super::joining::{join, join_again};
 use super::message::{Joined, Mine, PassTimes, Position, Reason, ServerMessage};
 use super::probes;
 use super::purchase::{Errand, Errands};
@@ -20,8 +20,8 @@ use super::rules::{At, Fact};
 use super::world::{Once, World};
 
 /// A leaver has seen the line for a while, an abandoner has too.
-const ACT_LEAST: Duration = Duration::from_millis(300);
-const ACT_MOST: Duration = Duration::from_secs(10);
+const ACT_LEAST: Duration = Duration::from_millis(100);
+const ACT_MOST: Duration = Duration::from_secs(4);
 /// So long may the word of an end take to come over the channel.
 const END_HEARD: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -91,29 +91,6 @@ pub async fn live(world: Arc<World>, index: usize) -> Outcome {
     }
 }
 
-async fn join(world: &World, index: usize, chance: &mut Chance) -> Result<(Joined, String), String> {
-    let key = random_key().map_err(|e| e.to_string())?;
-    world.see(index, Fact::JoinAsked);
-    let asked = world.now();
-    let answer = world.api.call(join_call(world).key(&key), chance).await.map_err(|away| away.0)?;
-    let joined: Joined = answer.read()?;
-    world.see(index, Fact::Joined { number: joined.number, prequeue: joined.state == "prequeue" });
-    let answered = world.now();
-    let mut figures = world.figures();
-    figures.took(Timing::Join, answer.took);
-    figures.took(Timing::JoinWhole, answered.saturating_sub(asked));
-    figures.joins.mark(asked, answered);
-    if answer.attempts > 1 {
-        figures.retried_calls += 1;
-    }
-    drop(figures);
-    Ok((joined, key))
-}
-
-fn join_call(world: &World) -> Call<'static> {
-    Call::post(world.api.room_path("/tickets"), json!({}))
-}
-
 impl Visitor {
     fn new(world: Arc<World>, index: usize, mut chance: Chance, joined: Joined) -> Visitor {
         let channel = Channel::new(world.args.medium(), joined.ticket.clone());
@@ -150,7 +127,7 @@ impl Visitor {
             probes::forged_tickets(&self.world, &self.ticket, &mut self.chance).await;
         }
         if self.world.probed(self.index) {
-            self.join_again(&key).await;
+            join_again(&self.world, self.index, &self.ticket, &key, &mut self.chance).await;
         }
         drop(key);
         let outcome = loop {
@@ -350,24 +327,6 @@ impl Visitor {
             None => {}
         }
         None
-    }
-
-    /// Joins again as a reloaded page or a lost answer does: the same place must come back.
-    async fn join_again(&mut self, key: &str) {
-        let world = self.world.clone();
-        let with_ticket = ("joining with the ticket", join_call(&world).bearer(&self.ticket));
-        let with_key = ("joining with the same key", join_call(&world).key(key));
-        for (how, call) in [with_ticket, with_key] {
-            match world.api.call(call, &mut self.chance).await {
-                Ok(answer) => match answer.read::<Joined>() {
-                    Ok(again) => self.world.see(self.index, Fact::PlaceShown { number: again.number, how }),
-                    Err(_) => {
-                        self.world.see(self.index, Fact::TicketRefused { status: answer.status, how });
-                    }
-                },
-                Err(Away(why)) => world.remark(format!("not joined again: {why}")),
-            }
-        }
     }
 
     async fn show_place(&mut self, how: &'static str) {
