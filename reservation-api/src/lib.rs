@@ -3,7 +3,6 @@
 
 mod admin;
 mod catalogue;
-mod demo;
 mod follow;
 mod money;
 mod paging;
@@ -31,8 +30,6 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use seat_maps::SeatMaps;
-
-pub use demo::demo_concert;
 
 #[derive(Debug, Clone)]
 pub struct Config {

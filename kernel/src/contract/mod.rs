@@ -7,6 +7,7 @@ pub mod lines;
 pub mod model;
 pub mod reference;
 pub mod sessions;
+pub mod shop;
 
 use crate::policy::{LanePolicy, Policy, PrequeueOrder};
 use crate::ports::{JoinAnswer, RoomStore};
