@@ -53,7 +53,7 @@ fn commit(db: &mut Connection, offset: &mut u64, rows: u64) {
         transaction
             .prepare_cached("INSERT INTO log VALUES (?1, 'turnline.waiting-tokens', 'demo', ?1, ?2)")
             .unwrap()
-            .execute(params![offset, ROW])
+            .execute(params![*offset, ROW])
             .unwrap();
     }
     transaction.commit().unwrap();
