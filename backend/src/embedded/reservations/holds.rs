@@ -52,7 +52,7 @@ pub fn end_slot(
     // A slot that paid was ended with its payment; writing nothing then spares the disk.
     db.prepare_cached("INSERT OR IGNORE INTO ended_slots (room, number, ended_at) VALUES (?, ?, ?)")?
         .execute(params![room.as_str(), int(number), time(now)])?;
-    { let _ = held_by(db, room, number)?; Ok(Vec::new()) }
+    move_all(db, &held_by(db, room, number)?, Input::SlotEnded, now)
 }
 
 pub fn extend_slot(
