@@ -1,5 +1,7 @@
 //! What a shard says to whom, over a room that lives by its own events.
 
+mod story;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -160,7 +162,8 @@ fn whoever_is_called_hears_it_at_once_and_no_figure_after() {
     let mut scene = Scene::new(2, None);
     scene.join(3, "default");
     let (first, last) = (scene.connect(1), scene.connect(3));
-    (first.all(), last.all());
+    first.all();
+    last.all();
     scene.call(2);
     let called = Session::Called { claim_by: T0.plus_seconds(60) };
     assert_eq!(first.all(), [Outgoing::Admitted(called)]);
