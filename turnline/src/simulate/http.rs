@@ -25,6 +25,7 @@ pub struct Call<'a> {
     bearer: Option<&'a str>,
     key: Option<&'a str>,
     body: Option<Value>,
+    joins: bool,
 }
 
 impl<'a> Call<'a> {
@@ -49,8 +50,13 @@ impl<'a> Call<'a> {
         Call { key: Some(key), ..self }
     }
 
+    /// One of the crowd at the door.
+    pub fn at_the_door(self) -> Call<'a> {
+        Call { joins: true, ..self }
+    }
+
     fn new(method: Method, path: impl Into<String>) -> Call<'a> {
-        Call { method, path: path.into(), bearer: None, key: None, body: None }
+        Call { method, path: path.into(), bearer: None, key: None, body: None, joins: false }
     }
 }
 
@@ -112,6 +118,8 @@ pub struct Api {
     pub room: String,
     pub outage: Duration,
     gate: Semaphore,
+    /// Joins queue among themselves: a crowd at the door must not hold up those inside.
+    door: Semaphore,
     /// Channels that are being opened at once.
     pub opening: Semaphore,
 }
@@ -130,6 +138,7 @@ impl Api {
             room,
             outage,
             gate: Semaphore::new(HTTP_AT_ONCE as usize),
+            door: Semaphore::new(HTTP_AT_ONCE as usize),
             opening: Semaphore::new(HTTP_AT_ONCE as usize),
         })
     }
@@ -171,7 +180,8 @@ impl Api {
     /// # Errors
     /// In words, when nothing was answered.
     pub async fn once(&self, call: &Call<'_>) -> Result<Answer, String> {
-        let _permit = self.gate.acquire().await.map_err(|e| e.to_string())?;
+        let gate = if call.joins { &self.door } else { &self.gate };
+        let _permit = gate.acquire().await.map_err(|e| e.to_string())?;
         let began = Instant::now();
         let response = self.request(&self.client, call).send().await.map_err(plain)?;
         let status = response.status();

@@ -17,7 +17,8 @@ pub async fn join(world: &World, index: usize, chance: &mut Chance) -> Result<(J
     let key = random_key().map_err(|e| e.to_string())?;
     world.see(index, Fact::JoinAsked);
     let asked = world.now();
-    let answer = world.api.call(join_call(world).key(&key), chance).await.map_err(|away| away.0)?;
+    let answer =
+        world.api.call(join_call(world).key(&key).at_the_door(), chance).await.map_err(|away| away.0)?;
     let joined: Joined = answer.read()?;
     world.see(index, Fact::Joined { number: joined.number, prequeue: joined.state == "prequeue" });
     let answered = world.now();
