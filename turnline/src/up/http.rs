@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use edge::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -45,6 +46,7 @@ pub fn router(system: &System, figures: Figures) -> Router {
         .with_state(system.readiness())
         .route("/metrics", get(render).with_state(figures));
     routes
+        .layer(from_any_origin())
         .merge(health)
         .merge(web::routes())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
@@ -52,6 +54,22 @@ pub fn router(system: &System, figures: Figures) -> Router {
         .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// A shop's own page may call the API from the shop's origin: callers show tokens, never cookies, so an
+/// origin has nothing to protect.
+fn from_any_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::ACCEPT,
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([header::RETRY_AFTER, header::DATE, header::LOCATION])
+        .max_age(Duration::from_secs(3_600))
 }
 
 fn describe_tokens(description: &mut utoipa::openapi::OpenApi) {
