@@ -22,6 +22,7 @@ pub struct Core {
     pub draining: CancellationToken,
     shards: DashMap<RoomId, (Arc<Mirror>, mpsc::Sender<Arrival>)>,
     places: Arc<Semaphore>,
+    places_max: u32,
 }
 
 /// One connection's place among those this process can hold.
@@ -32,13 +33,17 @@ pub struct Place {
 
 impl Core {
     pub fn new(config: ChannelConfig, ports: ChannelPorts) -> Arc<Self> {
+        // A limit that no process reaches is none: what the semaphore counts with is enough.
+        let most = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
+        let places_max = u32::try_from(config.sockets_max).unwrap_or(u32::MAX).min(most);
         let group = format!("client-channel-{}", config.node);
         Arc::new(Self {
             rooms: Rooms::new(ports.registry.clone()),
             mirrors: Mirrors::new(&group, ports.store.clone(), ports.log.clone()),
             draining: CancellationToken::new(),
             shards: DashMap::new(),
-            places: Arc::new(Semaphore::new(config.sockets_max)),
+            places: Arc::new(Semaphore::new(places_max as usize)),
+            places_max,
             config,
             ports,
         })
@@ -52,9 +57,9 @@ impl Core {
 
     /// Waits until every connection has ended, at most as long as is configured.
     pub async fn emptied(&self) {
-        let all = u32::try_from(self.config.sockets_max).unwrap_or(u32::MAX);
+        let all = self.places_max;
         if tokio::time::timeout(self.config.drain, self.places.acquire_many(all)).await.is_err() {
-            let left = self.config.sockets_max - self.places.available_permits();
+            let left = (all as usize).saturating_sub(self.places.available_permits());
             tracing::warn!(left, "visitors did not take their leave in time; their connections are cut");
         }
     }

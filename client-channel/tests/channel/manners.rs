@@ -87,6 +87,7 @@ async fn beyond_the_limit_nobody_gets_in_until_somebody_goes() {
 async fn a_stopping_process_sends_everybody_elsewhere() {
     let mut patient = config();
     patient.drain = SOON;
+    patient.sockets_max = usize::MAX;
     let scene = Scene::with(patient, policy()).await;
     scene.join(2).await;
     let (mut socket, mut stream) = (scene.connect(1).await, scene.stream(2).await);
