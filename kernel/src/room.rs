@@ -5,6 +5,8 @@
 mod identities;
 mod state;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
@@ -287,6 +289,8 @@ impl Room {
 struct FreshNumbers {
     lanes: Vec<LaneRun>,
     known: Vec<Arrival>,
+    /// By visitor and by key; digests of the two never meet.
+    twins: HashMap<Digest, Number>,
 }
 
 impl FreshNumbers {
@@ -302,15 +306,13 @@ impl FreshNumbers {
         }
         if join.visitor.is_some() || join.key.is_some() {
             self.known.push(Arrival { number, visitor: join.visitor, key: join.key });
+            self.twins.extend(join.visitor.iter().chain(&join.key).map(|digest| (*digest, number)));
         }
         number
     }
 
     fn twin(&self, join: &Join) -> Option<Joined> {
-        let same = |mine: Option<Digest>, theirs: Option<Digest>| mine.is_some() && mine == theirs;
-        self.known
-            .iter()
-            .find(|known| same(join.visitor, known.visitor) || same(join.key, known.key))
-            .map(|known| Joined::Held(known.number))
+        let twin = join.visitor.iter().chain(&join.key).find_map(|digest| self.twins.get(digest));
+        twin.map(|number| Joined::Held(*number))
     }
 }
