@@ -1,13 +1,17 @@
 //! Strict JSON bodies: bounded, typed, and nothing unknown in them.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
 /// Bodies beyond this are refused (413).
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How much of a body that is too long is read before its connection is given up.
+const DRAINED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A JSON body whose type refuses unknown fields (`#[serde(deny_unknown_fields)]`). Empty counts as `{}`.
 pub struct StrictJson<T>(pub T);
@@ -17,10 +21,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (head, body) = request.into_parts();
-        if declared_length(&head.headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        let asks_first = head.headers.contains_key(header::EXPECT);
+        if asks_first && declared_length(&head.headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
             return Err(too_large());
         }
-        let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| read_failed(&error))?;
+        let body = whole(body).await?;
         if body.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -61,20 +66,25 @@ fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "a body is at most 64 KiB")
 }
 
-fn read_failed(error: &axum::Error) -> Problem {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(cause) = source {
-        if cause.is::<http_body_util::LengthLimitError>() {
-            return too_large();
+/// Reads a body to its end. One that is too long is read on for a while and thrown away: a connection closed
+/// on unread bytes is reset, and the caller, still sending, would never see the refusal.
+async fn whole(mut body: Body) -> Result<Vec<u8>, Problem> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let cut = |_| Problem::bad_request("invalid_body", "the body ended before it was whole");
+        let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
+        length += data.len();
+        if length <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        } else if length > DRAINED_BYTES_MAX {
+            break;
         }
-        source = cause.source();
     }
-    Problem::bad_request("invalid_body", "the body ended before it was whole")
+    if length <= BODY_BYTES_MAX { Ok(bytes) } else { Err(too_large()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
     use serde::Deserialize;
 
     use super::*;

@@ -22,9 +22,18 @@ impl Demo {
         demo
     }
 
-    /// The seats as the public list tells them.
+    /// The seats as the public list tells them, page after page.
     pub async fn list(&self, server: &Server) -> Vec<Value> {
-        server.get(&self.seats_path()).send().await.expect(200).items()
+        let mut seats = Vec::new();
+        let mut query = String::new();
+        loop {
+            let page = server.get(&format!("{}{query}", self.seats_path())).send().await.expect(200);
+            seats.extend(page.items());
+            match page.json["next"].as_str() {
+                Some(next) => query = format!("?cursor={next}"),
+                None => return seats,
+            }
+        }
     }
 
     pub fn seats_path(&self) -> String {

@@ -119,7 +119,9 @@ impl Stats {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoticeBody {
-    /// What every visitor of the room is told; empty or null takes it away.
+    /// What every visitor of the room is told; empty or null takes it away. Never left out by accident.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
     text: Option<String>,
 }
 

@@ -35,6 +35,8 @@ fn fields(scene: &Scene, endpoint: &Endpoint, good: &Value, wrongs: &mut Vec<Wro
         let name = field.name;
         if field.required {
             refused(format!("`{name}` missing"), &without(good, name), &[400], &[]);
+        }
+        if !field.nullable {
             refused(format!("`{name}` null"), &with(good, name, &Value::Null), &[400], &[]);
         }
         let usual = good.get(name).cloned().unwrap_or_else(|| usual_value(name));
@@ -78,7 +80,7 @@ fn shapes(scene: &Scene, endpoint: &Endpoint, good: &Value, wrongs: &mut Vec<Wro
         refused(&format!("content type `{content_type}`"), content_type, text.clone().into_bytes(), &[415]);
     }
     refused("a body one byte too long", JSON, padded(&text, BODY_MAX + 1), &[413]);
-    refused("a body far too long", JSON, padded(&text, 4 * BODY_MAX), &[413]);
+    refused("a body far too long", JSON, padded(&text, 64 * BODY_MAX), &[413]);
     // The longest body there may be is read: what is refused is the field in it.
     let longest = padded(&with(good, "surprise", &json!(1)).to_string(), BODY_MAX);
     let call = correct_but_for_the_body(scene, endpoint).body(JSON, longest);

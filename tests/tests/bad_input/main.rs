@@ -51,8 +51,9 @@ async fn bodies_with_one_thing_wrong_are_refused() {
 async fn callers_with_one_thing_wrong_are_refused() {
     let scene = Scene::set().await;
     let foreign = Scene::set().await;
+    let wrongs = callers::all(&scene, &foreign).await;
     let before = scene.all_there_is_to_lose().await;
-    refuse_all(callers::all(&scene, &foreign).await).await;
+    refuse_all(wrongs).await;
     assert_eq!(scene.all_there_is_to_lose().await, before, "wrong callers changed something");
 }
 

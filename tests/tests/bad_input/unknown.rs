@@ -49,18 +49,23 @@ pub fn methods(scene: &Scene) -> Vec<Wrong> {
     wrongs
 }
 
-/// `/v1/authorize` without a room, or with one nobody made.
+/// `/v1/authorize` without a room, or with one nobody made; lists from where there is nothing.
 pub fn queries(scene: &Scene) -> Vec<Wrong> {
-    let cases: [(&str, &'static [u16]); 3] = [
-        ("/v1/authorize", &[400, 401]),
-        ("/v1/authorize?room=", &[400, 401]),
-        ("/v1/authorize?room=nobody", &[401, 403, 404]),
-    ];
-    let wrong = |(path, statuses): (&str, &'static [u16])| {
+    let mut wrongs = Vec::new();
+    let mut refused = |path: &str, statuses| {
         let call = scene.call("GET", path, Caller::Pass);
-        Wrong { what: path.to_owned(), call, statuses, codes: &[] }
+        wrongs.push(Wrong { what: path.to_owned(), call, statuses, codes: &[] });
     };
-    cases.into_iter().map(wrong).collect()
+    refused("/v1/authorize", &[400, 401]);
+    refused("/v1/authorize?room=", &[400, 401]);
+    refused("/v1/authorize?room=nobody", &[401, 403, 404]);
+    for list in ["/v1/concerts", "/v1/performances/{performance}/seats", "/v1/payments", "/v1/balance/ledger"]
+    {
+        for query in ["limit=0", "limit=-1", "limit=many", "limit=1000000", "cursor=nonsense", "cursor="] {
+            refused(&scene.path(&format!("{list}?{query}")), &[400]);
+        }
+    }
+    wrongs
 }
 
 fn in_paths(scene: &Scene, method: &str, path: &str, caller: Caller, place: &str, wrongs: &mut Vec<Wrong>) {

@@ -52,8 +52,7 @@ pub fn between_crates(tree: &Tree) -> Vec<String> {
         let tested_on = |name: &str| *allowed == SERVICE && name == IN_TESTS;
         let shipped = dependencies(manifest, &["dependencies", "build-dependencies"]);
         let tests_own = dependencies(manifest, &["dev-dependencies"]);
-        for dependency in
-            shipped.into_iter().chain(tests_own.into_iter().filter(|own| !tested_on(&own.name)))
+        for dependency in shipped.into_iter().chain(tests_own.into_iter().filter(|own| !tested_on(&own.name)))
         {
             let ours = MAY_IMPORT.iter().any(|(known, _)| *known == dependency.name);
             if ours && !allowed.contains(&dependency.name.as_str()) {

@@ -48,7 +48,7 @@ async fn who_does_not_come_when_called_is_a_no_show() {
 #[tokio::test]
 async fn a_time_that_runs_out_is_told_and_frees_the_slot() {
     let server = Server::start(&[]).await;
-    server.room("r", &json!({ "active_seconds": 2, "max_session_seconds": 4 })).await;
+    server.room("r", &json!({ "active_seconds": 6, "max_session_seconds": 6 })).await;
     let (first, second) = (server.join("r").await, server.join("r").await);
     let (mut of_first, mut of_second) = (server.open(&first).await, server.open(&second).await);
     of_first.until("admitted").await;
