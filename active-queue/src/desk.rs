@@ -30,8 +30,8 @@ pub(crate) struct Desk {
     ports: Ports,
     bell: Arc<Notify>,
     outflow: Outflow,
-    /// The room's `called` at the last tick; absent before the first.
-    called_then: Option<u64>,
+    /// The room's `called` and `active` at the last tick; absent before the first.
+    then: Option<(u64, u64)>,
     /// Somebody waited in an open room at some look since the last tick.
     busy: bool,
 }
@@ -49,7 +49,7 @@ enum After {
 
 impl Desk {
     pub fn new(room: RoomId, config: Config, ports: Ports, bell: Arc<Notify>) -> Self {
-        Self { room, config, ports, bell, outflow: Outflow::default(), called_then: None, busy: false }
+        Self { room, config, ports, bell, outflow: Outflow::default(), then: None, busy: false }
     }
 
     /// Works until stopped, or until the room is gone. A store that fails is asked again.
@@ -154,9 +154,15 @@ impl Desk {
 
     async fn tell_progress(&mut self, seen: &RoomCounts) -> Result<(), StoreError> {
         let now = self.ports.clock.now();
-        let called = seen.called.saturating_sub(self.called_then.unwrap_or(seen.called));
-        self.called_then = Some(seen.called);
-        self.outflow.observe(now, called, std::mem::take(&mut self.busy));
+        let (called_then, active_then) = self.then.unwrap_or((seen.called, seen.counts.active));
+        self.then = Some((seen.called, seen.counts.active));
+        let called = seen.called.saturating_sub(called_then);
+        // Filling slots that stood free tells nothing of how fast they will come free again.
+        let filled = match seen.policy.admit_per_minute {
+            None => seen.counts.active.saturating_sub(active_then),
+            Some(_) => 0,
+        };
+        self.outflow.observe(now, called.saturating_sub(filled), std::mem::take(&mut self.busy));
         let rate = self.outflow.per_hour(&seen.policy);
         self.ports.store.progress(&self.room, rate, now).await?;
         Ok(())
