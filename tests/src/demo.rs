@@ -36,6 +36,11 @@ impl Demo {
         }
     }
 
+    /// How many seats are sold.
+    pub async fn sold(&self, server: &Server) -> u64 {
+        self.list(server).await.iter().filter(|seat| seat["state"] == "sold").map(|_| 1).sum()
+    }
+
     pub fn seats_path(&self) -> String {
         format!("/v1/performances/{}/seats", in_path(&self.performance))
     }

@@ -1,8 +1,9 @@
-//! A crowd goes through while the server is killed and started again, more than once: the simulator's
-//! visitors reconnect, and the simulator finds no broken rule.
+//! A crowd goes through while the server is killed and started again: in the rush of joins, and twice in
+//! the sale. The simulator's visitors reconnect, and the simulator finds no broken rule.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Stdio;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,6 @@ use tokio::process::Child;
 use turnline_tests::{Demo, Server, eventually};
 
 const VISITORS: u64 = 1_000;
-const KILLS: u64 = 3;
 /// A run takes well under a minute; this is for a slow and busy machine.
 const RUN_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -18,46 +18,77 @@ const RUN_DEADLINE: Duration = Duration::from_secs(300);
 async fn nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_sale() {
     let mut server = Server::start(&["--demo", "--demo-capacity", "20", "--demo-seats", "2000"]).await;
     let demo = Demo::of(&server).await;
-    let report = server.data_dir().with_file_name("report.json");
-    let mut crowd = simulate(&server, &report);
-    for kill in 1..=KILLS {
-        // Spread over the run: joining, buying, the tail.
-        sold_at_least(&server, &demo, &mut crowd, kill * VISITORS / (KILLS + 2)).await;
-        server.kill_9().await;
-        assert!(
-            crowd.try_wait().expect("to look at it").is_none(),
-            "the crowd was through before kill {kill}"
-        );
-        server.restart().await;
+    let mut crowd = Crowd::send(&server);
+    crowd.until("100 have joined", async || waiting(&server).await >= 100).await;
+    let joined = waiting(&server).await;
+    kill_and_restart(&mut server, &mut crowd).await;
+    for sold in [VISITORS / 5, VISITORS / 2] {
+        crowd.until(&format!("{sold} seats are sold"), async || demo.sold(&server).await >= sold).await;
+        kill_and_restart(&mut server, &mut crowd).await;
     }
-    let output = tokio::time::timeout(RUN_DEADLINE, crowd.wait_with_output()).await;
-    let output = output.expect("the simulation ends in time").expect("to wait for it");
-    let said =
-        format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "a rule was broken, or the run failed ({}):\n{said}", output.status);
-    let report = std::fs::read_to_string(&report).expect("the report");
-    assert!(serde_json::from_str::<Value>(&report).is_ok_and(|report| report.is_object()), "{report}");
+    let said = crowd.ends_well().await;
+    println!("killed first with {joined} waiting\n{said}");
     // Seen from the shop as well: a seat for everybody, and for nobody two.
-    assert_eq!(sold(&server, &demo).await, VISITORS, "{said}");
+    assert_eq!(demo.sold(&server).await, VISITORS, "{said}");
 }
 
-fn simulate(server: &Server, report: &std::path::Path) -> Child {
-    let mut command = server.command();
-    command.args(["simulate", "--url", &server.url(), "--room", "demo", "--visitors", &VISITORS.to_string()]);
-    command.args(["--arrivals", "flash", "--buy", "--seed", "9"]).arg("--report").arg(report);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the simulator starts")
+async fn kill_and_restart(server: &mut Server, crowd: &mut Crowd) {
+    server.kill_9().await;
+    crowd.is_still_there();
+    server.restart().await;
 }
 
-/// Waits until so many seats are sold, with an eye on the crowd.
-async fn sold_at_least(server: &Server, demo: &Demo, crowd: &mut Child, seats: u64) {
-    eventually(&format!("{seats} seats are sold"), RUN_DEADLINE, async || {
-        let ended = crowd.try_wait().expect("to look at it");
-        assert!(ended.is_none(), "the simulator ended early with {ended:?}");
-        (sold(server, demo).await >= seats).then_some(())
-    })
-    .await;
+async fn waiting(server: &Server) -> u64 {
+    let room = server.get("/v1/rooms/demo").send().await.expect(200);
+    u64::try_from(room.number_of("waiting")).expect("a count")
 }
 
-async fn sold(server: &Server, demo: &Demo) -> u64 {
-    demo.list(server).await.iter().filter(|seat| seat["state"] == "sold").map(|_| 1).sum()
+/// `turnline simulate` as a process of its own.
+struct Crowd {
+    process: Child,
+    log: PathBuf,
+    report: PathBuf,
+}
+
+impl Crowd {
+    fn send(server: &Server) -> Crowd {
+        let log = server.data_dir().with_file_name("crowd.log");
+        let report = server.data_dir().with_file_name("report.json");
+        let mut command = server.command();
+        command.args(["simulate", "--url", &server.url(), "--room", "demo", "--buy", "--arrivals", "flash"]);
+        command.args(["--visitors", &VISITORS.to_string()]).arg("--report").arg(&report);
+        let out = File::create(&log).expect("to make the crowd's log");
+        let errors = out.try_clone().expect("a second handle of the log");
+        let process = command.stdout(out).stderr(errors).spawn().expect("the simulator starts");
+        Crowd { process, log, report }
+    }
+
+    /// Waits until it is so, while the crowd is under way.
+    async fn until(&mut self, what: &str, mut so: impl AsyncFnMut() -> bool) {
+        eventually(what, RUN_DEADLINE, async || {
+            self.is_still_there();
+            so().await.then_some(())
+        })
+        .await;
+    }
+
+    fn is_still_there(&mut self) {
+        let ended = self.process.try_wait().expect("to look at the simulator");
+        assert!(ended.is_none(), "the simulator ended early with {ended:?}:\n{}", text(&self.log));
+    }
+
+    /// Waits for the end, without a broken rule; what the simulator said.
+    async fn ends_well(&mut self) -> String {
+        let ended = tokio::time::timeout(RUN_DEADLINE, self.process.wait()).await;
+        let said = text(&self.log);
+        let Ok(Ok(status)) = ended else { panic!("the simulation did not end:\n{said}") };
+        assert!(status.success(), "a rule was broken, or the run failed ({status}):\n{said}");
+        let report = text(&self.report);
+        assert!(serde_json::from_str::<Value>(&report).is_ok_and(|report| report.is_object()), "{report}");
+        said
+    }
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
 }
