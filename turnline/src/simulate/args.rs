@@ -115,7 +115,10 @@ fn fraction(text: &str) -> Result<f64, String> {
 
 fn report_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
+    let folder_there = path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir());
     match path.extension().and_then(|e| e.to_str()) {
+        // Said before the run rather than after it.
+        Some("json" | "html") if !folder_there => Err("its folder does not exist".into()),
         Some("json" | "html") => Ok(path),
         _ => Err("expected a file name that ends in .json or .html".into()),
     }
@@ -155,6 +158,7 @@ mod tests {
             &["--url", url, "--leave-fraction", "1.5"][..],
             &["--url", url, "--poll", "--sse"],
             &["--url", url, "--report", "x.txt"],
+            &["--url", url, "--report", "no/such/folder/x.json"],
             &["--url", url, "--arrivals", "sometimes"],
             &[],
         ] {

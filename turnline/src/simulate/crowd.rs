@@ -1,6 +1,6 @@
 //! Sends all visitors on their way, waits for them and the room to come to rest, and sums up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use super::world::World;
 
 /// A room that admitted nobody for so long, with slots free, has stopped.
 const STALLED: Duration = Duration::from_secs(90);
+/// How long the list of seats may lag behind the payments.
+const CAUGHT_UP: Duration = Duration::from_secs(15);
 /// So many of those who abandoned are asked after at the end.
 const ASKED_AFTER: usize = 200;
 
@@ -158,9 +160,21 @@ impl Crowd {
         }
     }
 
-    async fn sold(&self, world: &World) -> Option<std::collections::BTreeSet<String>> {
+    /// The seat map is cached for a moment, so it is read until it has caught up with our own payments.
+    async fn sold(&self, world: &World) -> Option<BTreeSet<String>> {
         let shop = world.shop.as_ref()?;
-        shop.sold(&world.api).await.map_err(|why| world.remark(format!("sold seats not listed: {why}"))).ok()
+        let own: BTreeSet<String> = world.witnesses().into_iter().filter_map(|w| w.seat).collect();
+        let deadline = Instant::now() + CAUGHT_UP;
+        loop {
+            match shop.sold(&world.api).await {
+                Ok(sold) if own.is_subset(&sold) || Instant::now() >= deadline => return Some(sold),
+                Ok(_) => sleep(Duration::from_millis(500)).await,
+                Err(why) => {
+                    world.remark(format!("sold seats not listed: {why}"));
+                    return None;
+                }
+            }
+        }
     }
 
     fn failures(&self) -> BTreeMap<String, u64> {

@@ -8,6 +8,7 @@ use super::chance::Chance;
 use super::channel::knock;
 use super::http::{Away, Call};
 use super::rules::{judge_pass, judge_refusal};
+use super::shop::Shop;
 use super::world::World;
 
 /// So many genuine passes are verified with the published keys.
@@ -32,6 +33,16 @@ pub async fn forged_tickets(world: &World, ticket: &str, chance: &mut Chance) {
         match knock(&world.api, forged).await {
             Ok(status) => judge_refusal(&mut world.tally(), &format!("{what} at the channel"), status),
             Err(why) => world.remark(format!("forgery not tried: {why}")),
+        }
+    }
+    if let Some(room) = Shop::other_room(&world.api).await {
+        let foreign = Call::get(format!("/v1/rooms/{room}/tickets/me")).bearer(ticket);
+        if let Ok(answer) = world.api.call(foreign, chance).await {
+            judge_refusal(
+                &mut world.tally(),
+                &format!("a ticket of another room at room {room}"),
+                answer.status,
+            );
         }
     }
     let bare = world.api.call(Call::get(&path), chance).await;

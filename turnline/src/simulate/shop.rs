@@ -97,6 +97,12 @@ impl Shop {
         Ok(shop)
     }
 
+    /// A room other than the run's own, if the concerts name one.
+    pub async fn other_room(api: &Api) -> Option<String> {
+        let concerts: Vec<Concert> = list(api, "/v1/concerts").await.ok()?;
+        concerts.into_iter().map(|concert| concert.room).find(|room| *room != api.room)
+    }
+
     /// A seat at random of those believed free, as people choose: two may well choose the same.
     ///
     /// # Errors

@@ -92,6 +92,7 @@ impl Witness {
             }
             Fact::PlaceShown { number, how } => {
                 let held = self.number.unwrap_or(number);
+                tally.judge(Check::TicketOpens, true, String::new);
                 tally.judge(Check::RejoinKeepsPlace, number == held, || {
                     format!("number {held} became {number} ({how}) at {}", seconds(at))
                 });
