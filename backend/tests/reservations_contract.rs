@@ -1,4 +1,5 @@
 //! The embedded shop passes the contract of every reservation store.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use kernel::ports::ReservationStore;
 use tempfile::TempDir;
 
 async fn embedded() -> (Arc<dyn ReservationStore>, TempDir) {
-    let directory = tempfile::tempdir().expect("a directory for the test");
-    let store = SqliteReservations::open(directory.path()).expect("a new directory opens");
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteReservations::open(directory.path()).unwrap();
     (Arc::new(store), directory)
 }
 

@@ -18,6 +18,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::Response;
 use edge::AdminToken;
 use edge::rooms::Rooms;
 use kernel::pass::PassKey;
@@ -113,13 +116,13 @@ impl ReservationApi {
     }
 
     pub fn routes(&self) -> OpenApiRouter {
-        OpenApiRouter::new()
-            .merge(catalogue::routes())
+        let private = OpenApiRouter::new()
             .merge(reservations::routes())
             .merge(payments::routes())
             .merge(money::routes())
             .merge(admin::routes())
-            .with_state(self.shop.clone())
+            .layer(map_response(unstored));
+        OpenApiRouter::new().merge(catalogue::routes()).merge(private).with_state(self.shop.clone())
     }
 
     /// Relays the outbox, follows sessions and cancellations, sweeps; until `stop`. What was begun is
@@ -151,4 +154,10 @@ impl ReservationApi {
         concert.check()?;
         Ok(self.shop.store().add_concert(concert, self.shop.now()).await?)
     }
+}
+
+/// What is one visitor's own is kept by no cache.
+async fn unstored(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
