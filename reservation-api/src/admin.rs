@@ -145,6 +145,7 @@ async fn add(
 }
 
 fn concert(body: NewConcert) -> Result<Concert, BadConcert> {
+    let named = body.id.is_some();
     let mut concert = Concert {
         id: body.id.unwrap_or_default(),
         title: body.title,
@@ -161,7 +162,7 @@ fn concert(body: NewConcert) -> Result<Concert, BadConcert> {
             seats: seats(performance.seats)?,
         });
     }
-    if concert.id.is_empty() {
+    if !named {
         // The same content makes the same id, so that sending it again adds nothing.
         concert.id = format!("c-{}", concert.definition());
     }

@@ -52,21 +52,24 @@ enum RelayError {
     Log(#[from] kernel::ports::LogError),
 }
 
-/// Tells everything that is in the outbox.
+/// Tells everything that is in the outbox. What was told is marked while the next is read: the marks are
+/// not on anybody's way.
 async fn drain(shop: &Shop) -> Result<(), RelayError> {
-    loop {
-        let batch = shop.store().outbox(BATCH).await?;
-        let Some(oldest) = batch.first() else { return Ok(()) };
+    let mut batch = shop.store().outbox(0, BATCH).await?;
+    while let (Some(oldest), Some(newest)) = (batch.first(), batch.last()) {
         let lag_ms = shop.now().since(oldest.record.at);
         metrics::histogram!("turnline_reservation_outbox_lag_seconds").record(lag_ms as f64 / 1000.0);
-        let full = batch.len() == BATCH;
+        let told_through = newest.entry;
         let (entries, records): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|entry| (entry.entry, entry.record)).unzip();
         metrics::counter!("turnline_reservation_events_published_total").increment(records.len() as u64);
         shop.ports.log.publish(records).await?;
-        shop.store().published(entries, shop.now()).await?;
-        if !full {
-            return Ok(());
-        }
+        let (marked, next) = tokio::join!(
+            shop.store().published(entries, shop.now()),
+            shop.store().outbox(told_through, BATCH)
+        );
+        marked?;
+        batch = next?;
     }
+    Ok(())
 }

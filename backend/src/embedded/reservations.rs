@@ -199,8 +199,8 @@ impl ReservationStore for SqliteReservations {
         self.writer.run(move |db| holds::sweep(db, now, limit)).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.readers.run(move |db| outbox::unpublished(db, limit)).await
+    async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.readers.run(move |db| outbox::unpublished(db, after, limit)).await
     }
 
     async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {

@@ -100,8 +100,9 @@ pub trait ReservationStore: Send + Sync {
     /// Writes down which holds ran out; answers the performances whose seats came free.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError>;
 
-    /// The oldest events not yet published, in order. One relay at a time works a store's outbox.
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
+    /// The oldest events after an entry that are not marked as published, in order.
+    /// One relay at a time works a store's outbox.
+    async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
 
     async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
 

@@ -96,7 +96,7 @@ async fn a_cancellation_that_was_lost_is_asked_for_again() {
     scene.cancel(&buyer, &payment).await.expect(202);
     // The request is marked as told, and nobody ever heard it.
     let store: &dyn kernel::ports::ReservationStore = &*scene.store;
-    let entries = store.outbox(100).await.unwrap().iter().map(|entry| entry.entry).collect();
+    let entries = store.outbox(0, 100).await.unwrap().iter().map(|entry| entry.entry).collect();
     store.published(entries, scene.clock.now()).await.unwrap();
     let running = scene.run();
     scene.advance(31);

@@ -100,10 +100,11 @@ pub async fn the_outbox_tells_in_order_until_it_was_told(store: Store) {
         let reservation = hold(&*store, &slot, &format!("A{number}")).await.reservation_id;
         try_pay(&*store, &slot, &format!("p-{number}"), &reservation, T0).await;
     }
-    let first = store.outbox(1).await.unwrap();
-    assert_eq!(first, store.outbox(1).await.unwrap(), "nothing is told by being read");
+    let first = store.outbox(0, 1).await.unwrap();
+    assert_eq!(first, store.outbox(0, 1).await.unwrap(), "nothing is told by being read");
     store.published(vec![first[0].entry], T0).await.unwrap();
-    let second = store.outbox(10).await.unwrap();
+    let second = store.outbox(0, 10).await.unwrap();
+    assert_eq!(store.outbox(first[0].entry, 10).await.unwrap(), second);
     assert_eq!(second.len(), 1);
     assert!(second[0].entry > first[0].entry);
     assert_ne!(second[0].record.id, first[0].record.id);

@@ -216,7 +216,7 @@ pub(crate) async fn seat(store: &dyn ReservationStore, place: usize, now: Timest
 
 /// Everything in the outbox, told now.
 pub(crate) async fn told(store: &dyn ReservationStore) -> Vec<Record> {
-    let entries = store.outbox(1_000).await.unwrap();
+    let entries = store.outbox(0, 1_000).await.unwrap();
     store.published(entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
     entries.into_iter().map(|entry| entry.record).collect()
 }
