@@ -8,7 +8,7 @@ mod payments;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge::consume;
+use edge::{consume, consume_side_by_side};
 use kernel::event::Topic;
 use kernel::ports::{Clock, EventLog, Registry, RoomStore, StartAt, Subscription};
 use kernel::ticket::TicketKey;
@@ -21,6 +21,8 @@ use crate::floor::Floor;
 const GROUP: &str = "active-queue";
 /// What only wakes a room is not committed: a tick catches up with what was missed.
 const WAKES: &str = "active-queue-wakes";
+/// Payments on their way to the store at a time, so that their slots come free in one commit of it.
+const PAYMENTS_AT_ONCE: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -75,8 +77,9 @@ impl ActiveQueue {
             std::future::ready(Ok::<(), std::convert::Infallible>(()))
         });
         let paid = subscription(GROUP, &[Topic::Payments], StartAt::Committed);
-        let payments =
-            consume(log, paid, stop.clone(), |record| payments::settle(&self.ports, &floor, record));
+        let payments = consume_side_by_side(log, paid, stop.clone(), PAYMENTS_AT_ONCE, |record| {
+            payments::settle(&self.ports, &floor, record)
+        });
         tokio::join!(wakes, payments, floor.keep_known());
         floor.close().await;
     }

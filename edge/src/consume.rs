@@ -1,8 +1,10 @@
 //! The loop by which a service follows the event log: effect first, commit after, never stuck for ever.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use kernel::event::Record;
 use kernel::ports::{Consumer, EventLog, LogError, Subscription};
 use tokio_util::sync::CancellationToken;
@@ -14,15 +16,31 @@ const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Hands every record to `handle` until `stop`. A record that fails is tried again with growing pauses;
-/// what still fails is told as an error and counted (`turnline_events_failed_total`), and the next one follows.
+/// Hands every record to `handle`, one after the other, until `stop`. A record that fails is tried again
+/// with growing pauses; what still fails is told as an error and counted (`turnline_events_failed_total`),
+/// and the next one follows.
 pub async fn consume<H, F, E>(
     log: &dyn EventLog,
     subscription: Subscription,
     stop: CancellationToken,
-    mut handle: H,
+    handle: H,
 ) where
-    H: FnMut(std::sync::Arc<Record>) -> F + Send,
+    H: Fn(Arc<Record>) -> F + Send + Sync,
+    F: Future<Output = Result<(), E>> + Send,
+    E: std::fmt::Display + Send,
+{
+    consume_side_by_side(log, subscription, stop, 1, handle).await;
+}
+
+/// The same for records whose order does not matter: up to `width` are handled at a time.
+pub async fn consume_side_by_side<H, F, E>(
+    log: &dyn EventLog,
+    subscription: Subscription,
+    stop: CancellationToken,
+    width: usize,
+    handle: H,
+) where
+    H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: std::fmt::Display + Send,
 {
@@ -30,7 +48,7 @@ pub async fn consume<H, F, E>(
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let worked = match log.subscribe(subscription.clone()).await {
-            Ok(mut consumer) => follow(consumer.as_mut(), &group, &stop, &mut handle, &mut pause).await,
+            Ok(mut consumer) => follow(consumer.as_mut(), &group, &stop, width, &handle, &mut pause).await,
             Err(error) => Err(error),
         };
         if let Err(error) = worked {
@@ -45,11 +63,12 @@ async fn follow<H, F, E>(
     consumer: &mut dyn Consumer,
     group: &str,
     stop: &CancellationToken,
-    handle: &mut H,
+    width: usize,
+    handle: &H,
     pause: &mut Duration,
 ) -> Result<(), LogError>
 where
-    H: FnMut(std::sync::Arc<Record>) -> F + Send,
+    H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: std::fmt::Display + Send,
 {
@@ -59,26 +78,26 @@ where
             deliveries = consumer.next(BATCH) => deliveries?,
         };
         *pause = FIRST_PAUSE;
-        for delivery in &deliveries {
-            if !attempt(group, stop, handle, &delivery.record).await {
+        let last = deliveries.last().cloned();
+        let mut work = stream::iter(deliveries)
+            .map(|delivery| attempt(group, stop, handle, delivery.record))
+            .buffer_unordered(width.max(1));
+        while let Some(done) = work.next().await {
+            if !done {
                 return Ok(());
             }
         }
-        if let Some(last) = deliveries.last() {
-            consumer.commit(last).await?;
+        drop(work);
+        if let Some(last) = last {
+            consumer.commit(&last).await?;
         }
     }
 }
 
 /// False when we were told to stop before the record was done.
-async fn attempt<H, F, E>(
-    group: &str,
-    stop: &CancellationToken,
-    handle: &mut H,
-    record: &std::sync::Arc<Record>,
-) -> bool
+async fn attempt<H, F, E>(group: &str, stop: &CancellationToken, handle: &H, record: Arc<Record>) -> bool
 where
-    H: FnMut(std::sync::Arc<Record>) -> F + Send,
+    H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: std::fmt::Display + Send,
 {

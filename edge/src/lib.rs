@@ -15,6 +15,6 @@ pub mod rooms;
 pub use admin::{AdminToken, require_admin};
 pub use body::{BODY_BYTES_MAX, StrictJson};
 pub use claim::{claim, end, renew};
-pub use consume::consume;
+pub use consume::{consume, consume_side_by_side};
 pub use headers::{bearer, idempotency_key};
 pub use problem::{Problem, ProblemBody, method_not_allowed, not_found};
