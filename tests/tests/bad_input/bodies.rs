@@ -140,5 +140,5 @@ fn padded(text: &str, length: usize) -> Vec<u8> {
 }
 
 fn shortened(value: &Value) -> String {
-    value.to_string().chars().take(60).collect()
+    value.to_string().chars().take(150).collect()
 }

@@ -145,7 +145,48 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     bodiless("GET", "/v1/admin/rooms/{room}/stats", Caller::Admin, Key::Unused),
     bodiless("POST", "/v1/admin/rooms/{room}/tickets/{number}/revoke", Caller::Admin, Key::Unused),
+    Endpoint {
+        method: "POST",
+        path: "/v1/admin/concerts",
+        caller: Caller::Admin,
+        key: Key::Unused,
+        body: Some(|_| concert(&json!({ "count": 2, "amount_minor": 100 }))),
+        fields: CONCERT,
+    },
 ];
+
+const CONCERT: &[Field] = &[
+    optional("id", || vec![json!(""), json!("a b"), json!("x".repeat(65))]),
+    required("title", || vec![json!(""), json!("x".repeat(20_000))]),
+    required("room", || vec![json!(""), json!("No Room")]),
+    required("currency", || vec![json!(""), json!("EURO"), json!("EU"), json!("E1R")]),
+    required("performances", || {
+        let seats = [
+            json!({ "count": 0, "amount_minor": 100 }),
+            json!({ "count": -1, "amount_minor": 100 }),
+            json!({ "count": 1_000_000_000, "amount_minor": 100 }),
+            json!({ "count": 2, "amount_minor": -1 }),
+            json!({ "count": 2, "amount_minor": 1.5 }),
+            json!({ "count": 2, "amount_minor": u64::MAX }),
+            json!({ "count": 2 }),
+            json!({ "count": 2, "amount_minor": 100, "colour": "red" }),
+            json!([]),
+            json!([{ "label": "" , "amount_minor": 100 }]),
+            json!([{ "label": "A1", "amount_minor": 100 }, { "label": "A1", "amount_minor": 100 }]),
+            json!("two"),
+        ];
+        let mut wrong: Vec<Value> =
+            seats.iter().map(|seats| concert(seats)["performances"].clone()).collect();
+        wrong.extend([json!([]), json!([{}]), json!([{ "starts_at": "tomorrow", "seats": [] }])]);
+        wrong
+    }),
+];
+
+/// A concert of one performance with these seats.
+fn concert(seats: &Value) -> Value {
+    let performance = json!({ "starts_at": "2030-06-01T19:00:00Z", "seats": seats });
+    json!({ "title": "Quartet", "room": "line", "currency": "EUR", "performances": [performance] })
+}
 
 const POLICY: &[Field] = &[
     required("capacity", uncountable),

@@ -92,6 +92,7 @@ impl Scene {
         let ledger = owned("/v1/balance/ledger", &self.buyer_pass).await.expect(200);
         let payment = owned("/v1/payments/{payment}", &self.payer_pass).await.expect(200);
         let rooms = self.server.admin("GET", "/rooms").send().await.expect(200);
+        let concerts = self.server.get("/v1/concerts").send().await.expect(200);
         let line = self.server.get("/v1/rooms/line").send().await.expect(200);
         let seats =
             self.server.get(&self.path("/v1/performances/{performance}/seats")).send().await.expect(200);
@@ -99,7 +100,7 @@ impl Scene {
             "waiter": place(&waiter), "insider": place(&insider), "buyer": place(&buyer),
             "reservation": reservation.json["state"], "balance": balance.json["amount_minor"],
             "ledger": ledger.items().len(), "payment": payment.json["state"],
-            "rooms": policies(&rooms), "line": [line.json["state"], line.json["waiting"], line.json["active"]],
+            "concerts": concerts.items().len(), "rooms": policies(&rooms), "line": [line.json["state"], line.json["waiting"], line.json["active"]],
             "seats": seats.items().iter().map(|seat| seat["state"].clone()).collect::<Vec<_>>(),
         })
     }

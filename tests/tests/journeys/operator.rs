@@ -113,6 +113,35 @@ async fn a_room_made_twice_is_the_same_room() {
     assert_eq!(server.join("r").await.number, 3);
 }
 
+#[tokio::test]
+async fn a_concert_added_once_is_sold_in_its_room() {
+    let server = Server::start(&[]).await;
+    server.room("r", &json!({})).await;
+    let performance = json!({
+        "performance_id": "quartet-1", "starts_at": "2030-06-01T19:00:00Z", "seats": { "count": 3, "amount_minor": 900 },
+    });
+    let concert = json!({ "id": "quartet", "title": "Quartet", "room": "r", "currency": "EUR", "performances": [performance] });
+    server.admin("POST", "/concerts").json(&concert).send().await.expect(201);
+    server.admin("POST", "/concerts").json(&concert).send().await.expect(200);
+    let mut nowhere = concert.clone();
+    nowhere["room"] = json!("nobody");
+    let refused = server.admin("POST", "/concerts").json(&nowhere).send().await;
+    assert!(refused.problem_fault(404, &[]).is_ok(), "{}", refused.text);
+    let listed = server.get("/v1/concerts").send().await.expect(200).items();
+    assert_eq!(listed, [json!({ "id": "quartet", "title": "Quartet", "room": "r" })]);
+    let dates = server.get("/v1/concerts/quartet/dates").send().await.expect(200).items();
+    assert_eq!(dates[0]["free"], 3, "{dates:?}");
+    let seats = server.get("/v1/performances/quartet-1/seats").send().await.expect(200).items();
+    assert_eq!(seats.len(), 3);
+    assert_eq!(
+        (&seats[0]["state"], &seats[0]["amount_minor"], &seats[0]["currency"]),
+        (&json!("free"), &json!(900), &json!("EUR"))
+    );
+    let (_, pass) = server.admitted("r").await;
+    let body = json!({ "performance_id": "quartet-1", "seat_id": seats[0]["seat_id"] });
+    server.post("/v1/reservations").bearer(&pass).json(&body).send().await.expect(201);
+}
+
 async fn revoke(server: &Server, number: i64) {
     let answer = server.admin("POST", &format!("/rooms/r/tickets/{number}/revoke")).send().await;
     assert!((200..300).contains(&answer.status), "{}", answer.text);
