@@ -152,6 +152,8 @@ fn is_text(text: &str, chars_max: usize) -> bool {
 mod tests {
     use super::*;
 
+    type Spoil = fn(&mut Concert);
+
     fn concert() -> Concert {
         Concert {
             id: "demo".into(),
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         assert_eq!(concert().check(), Ok(()));
-        let wrong: &[(&str, fn(&mut Concert))] = &[
+        let wrong: &[(&str, Spoil)] = &[
             ("id", |c| c.id = "a b".into()),
             ("id", |c| c.id = String::new()),
             ("title", |c| c.title = " ".into()),
