@@ -132,7 +132,7 @@ impl Repeat {
     fn due(&mut self) -> Option<Vec<Delivery>> {
         let every = self.every?;
         self.batches += 1;
-        (self.batches % every == 0 && !self.last.is_empty()).then(|| std::mem::take(&mut self.last))
+        (self.batches.is_multiple_of(every) && !self.last.is_empty()).then(|| std::mem::take(&mut self.last))
     }
 
     fn keep(&mut self, batch: &[Delivery]) {
