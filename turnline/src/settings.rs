@@ -161,9 +161,8 @@ mod tests {
         let settings = Settings::load(&flags).unwrap();
         assert!(settings.demo);
         assert_eq!((settings.demo_capacity, settings.demo_seats), (9, 200));
-        let mut every = Settings::default();
-        every.joins_per_minute_per_address = Some(1);
-        every.sockets_max = Some(1);
+        let every =
+            Settings { joins_per_minute_per_address: Some(1), sockets_max: Some(1), ..Settings::default() };
         let fields = serde_json::to_value(every).unwrap();
         let mut known: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
         let mut keys = KEYS.to_vec();

@@ -49,6 +49,18 @@ pub struct Readiness {
     registry: Arc<dyn Registry>,
 }
 
+/// What the services' ports are made of.
+struct Ports {
+    store: Arc<dyn RoomStore>,
+    registry: Arc<dyn Registry>,
+    log: Arc<dyn EventLog>,
+    presence: Arc<dyn Presence>,
+    clock: Arc<dyn Clock>,
+    tickets: TicketKey,
+    passes: PassKey,
+    admin: AdminToken,
+}
+
 impl Readiness {
     pub async fn check(&self) -> Result<(), Problem> {
         self.registry.all().await?;
@@ -65,81 +77,22 @@ impl System {
             Ok((rooms, Arc::new(SqliteReservations::open(&directory)?)))
         };
         let (rooms, reservations) = tokio::task::spawn_blocking(open).await??;
-        let tickets = TicketKey::new(secrets.secret.as_bytes());
-        let passes = PassKey::new(secrets.secret.as_bytes()).context("no keys can be made of the secret")?;
-        let admin = AdminToken::new(&secrets.admin_token);
-        let store: Arc<dyn RoomStore> = Arc::new(rooms.clone());
-        let registry: Arc<dyn Registry> = Arc::new(rooms.clone());
-        let log: Arc<dyn EventLog> = Arc::new(rooms.clone());
-        let presence: Arc<dyn Presence> = Arc::new(InProcessPresence::default());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let bookings: Arc<dyn ReservationStore> = reservations.clone();
+        let ports = Ports::over(&rooms, secrets)?;
+        let waiting = waiting_queue::Config {
+            node: NODE.to_owned(),
+            joins_per_minute_per_address: settings.joins_per_minute_per_address,
+        };
+        let shop = reservation_api::Config {
+            max_holds: settings.max_holds,
+            charges_enabled: settings.charges || settings.demo,
+            ..reservation_api::Config::default()
+        };
         Ok(Self {
-            waiting_queue: WaitingQueue::new(
-                waiting_queue::Config {
-                    node: NODE.to_owned(),
-                    joins_per_minute_per_address: settings.joins_per_minute_per_address,
-                },
-                waiting_queue::Ports {
-                    store: store.clone(),
-                    registry: registry.clone(),
-                    log: log.clone(),
-                    presence: presence.clone(),
-                    clock: clock.clone(),
-                    entropy: Arc::new(SystemEntropy),
-                    tickets: tickets.clone(),
-                    passes: passes.clone(),
-                    admin: admin.clone(),
-                },
-            ),
-            active_queue: ActiveQueue::new(
-                active_queue::Config::default(),
-                active_queue::Ports {
-                    store: store.clone(),
-                    registry: registry.clone(),
-                    log: log.clone(),
-                    clock: clock.clone(),
-                    tickets: tickets.clone(),
-                },
-            ),
-            expiration: Expiration::new(
-                expiration::Config::default(),
-                expiration::Ports {
-                    store: store.clone(),
-                    registry: registry.clone(),
-                    log: log.clone(),
-                    presence: presence.clone(),
-                    clock: clock.clone(),
-                },
-            ),
-            client_channel: ClientChannel::new(
-                channel_config(settings, files),
-                ChannelPorts {
-                    store: store.clone(),
-                    registry: registry.clone(),
-                    log: log.clone(),
-                    presence,
-                    clock: clock.clone(),
-                    tickets,
-                    passes: passes.clone(),
-                },
-            ),
-            reservation_api: ReservationApi::new(
-                reservation_api::Config {
-                    max_holds: settings.max_holds,
-                    charges_enabled: settings.charges || settings.demo,
-                    ..reservation_api::Config::default()
-                },
-                reservation_api::Ports {
-                    store: bookings,
-                    rooms: store,
-                    registry: Rooms::new(registry),
-                    log,
-                    clock,
-                    pass_key: passes,
-                    admin,
-                },
-            ),
+            waiting_queue: WaitingQueue::new(waiting, ports.waiting_queue()),
+            active_queue: ActiveQueue::new(active_queue::Config::default(), ports.active_queue()),
+            expiration: Expiration::new(expiration::Config::default(), ports.expiration()),
+            client_channel: ClientChannel::new(channel_config(settings, files), ports.client_channel()),
+            reservation_api: ReservationApi::new(shop, ports.reservation_api(reservations.clone())),
             rooms,
             reservations,
         })
@@ -181,6 +134,80 @@ impl Running {
     pub fn close(self) {
         self.reservations.close();
         self.rooms.close();
+    }
+}
+
+impl Ports {
+    fn over(rooms: &Embedded, secrets: &Secrets) -> anyhow::Result<Self> {
+        let secret = secrets.secret.as_bytes();
+        Ok(Self {
+            store: Arc::new(rooms.clone()),
+            registry: Arc::new(rooms.clone()),
+            log: Arc::new(rooms.clone()),
+            presence: Arc::new(InProcessPresence::default()),
+            clock: Arc::new(SystemClock),
+            tickets: TicketKey::new(secret),
+            passes: PassKey::new(secret).context("no keys can be made of the secret")?,
+            admin: AdminToken::new(&secrets.admin_token),
+        })
+    }
+
+    fn waiting_queue(&self) -> waiting_queue::Ports {
+        waiting_queue::Ports {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            log: self.log.clone(),
+            presence: self.presence.clone(),
+            clock: self.clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+            tickets: self.tickets.clone(),
+            passes: self.passes.clone(),
+            admin: self.admin.clone(),
+        }
+    }
+
+    fn active_queue(&self) -> active_queue::Ports {
+        active_queue::Ports {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+            tickets: self.tickets.clone(),
+        }
+    }
+
+    fn expiration(&self) -> expiration::Ports {
+        expiration::Ports {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            log: self.log.clone(),
+            presence: self.presence.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn client_channel(&self) -> ChannelPorts {
+        ChannelPorts {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            log: self.log.clone(),
+            presence: self.presence.clone(),
+            clock: self.clock.clone(),
+            tickets: self.tickets.clone(),
+            passes: self.passes.clone(),
+        }
+    }
+
+    fn reservation_api(&self, bookings: Arc<dyn ReservationStore>) -> reservation_api::Ports {
+        reservation_api::Ports {
+            store: bookings,
+            rooms: self.store.clone(),
+            registry: Rooms::new(self.registry.clone()),
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+            pass_key: self.passes.clone(),
+            admin: self.admin.clone(),
+        }
     }
 }
 
