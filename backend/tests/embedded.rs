@@ -1,4 +1,5 @@
 //! The embedded backend keeps what it acknowledged, and its log delivers it at least once, in order.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use backend::embedded::{Embedded, Options};
 use kernel::event::Topic;

@@ -1,4 +1,5 @@
 //! The embedded store passes the contract of every room store.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

@@ -158,7 +158,8 @@ pub(crate) mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         assert_eq!(policy(5).check(), Ok(()));
-        let wrong: &[(&str, fn(&mut Policy))] = &[
+        type Spoil = fn(&mut Policy);
+        let wrong: &[(&str, Spoil)] = &[
             ("capacity", |p| p.capacity = u64::MAX),
             ("active_seconds", |p| p.active_seconds = 0),
             ("max_session_seconds", |p| p.max_session_seconds = 299),
