@@ -1,5 +1,7 @@
 //! Strict JSON bodies: bounded, typed, and nothing unknown in them.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,6 +12,8 @@ use crate::problem::Problem;
 
 /// Bodies beyond this are refused (413).
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// A body that has not arrived by then is given up (408).
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of a body that is too long is read before its connection is given up.
 const DRAINED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -21,23 +25,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (head, body) = request.into_parts();
-        let asks_first = head.headers.contains_key(header::EXPECT);
-        if asks_first && declared_length(&head.headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-            return Err(too_large());
-        }
-        let body = whole(body).await?;
-        if body.is_empty() {
-            return parse(b"{}").map(Self);
-        }
-        if !is_json(&head.headers) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "send JSON with Content-Type: application/json",
-            ));
-        }
-        parse(&body).map(Self)
+        read_json(&head.headers, body).await.map(Self)
     }
+}
+
+/// The same for a handler that keeps the request's head, and so need not copy what it looks at.
+pub async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let asks_first = headers.contains_key(header::EXPECT);
+    if asks_first && declared_length(headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    let body = tokio::time::timeout(BODY_TIMEOUT, whole(body)).await.map_err(|_| too_slow())??;
+    if body.is_empty() {
+        return parse(b"{}");
+    }
+    if !is_json(headers) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send JSON with Content-Type: application/json",
+        ));
+    }
+    parse(&body)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -60,6 +69,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json")
+}
+
+fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive within 30 seconds")
 }
 
 fn too_large() -> Problem {
@@ -119,5 +132,12 @@ mod tests {
         assert_eq!(read(json, " ".repeat(BODY_BYTES_MAX + 1)).await, Err((413, "body_too_large")));
         let stream = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
         assert_eq!(read(json, Body::from_stream(stream)).await, Err((413, "body_too_large")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let stream = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let refused = read_json::<Wish>(&HeaderMap::new(), Body::from_stream(stream)).await.err();
+        assert_eq!(refused.map(|problem| problem.status.as_u16()), Some(408));
     }
 }

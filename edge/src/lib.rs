@@ -13,7 +13,7 @@ mod problem;
 pub mod rooms;
 
 pub use admin::{AdminToken, require_admin};
-pub use body::{BODY_BYTES_MAX, StrictJson};
+pub use body::{BODY_BYTES_MAX, StrictJson, read_json};
 pub use claim::{claim, end, renew};
 pub use consume::{consume, consume_side_by_side};
 pub use headers::{bearer, idempotency_key};

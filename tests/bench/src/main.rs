@@ -10,6 +10,10 @@ mod wrk;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
+/// The same allocator as the product's, so that a ratio compares handlers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str =
     "bench [joins] [slots] [restart]   (all without a name; TURNLINE_BIN names a release binary)";
 

@@ -11,7 +11,6 @@ use axum::routing::get;
 use edge::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,9 +18,6 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::system::{Readiness, System};
 use crate::telemetry::Figures;
-
-/// A request whose body does not arrive within this is given up (408).
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -52,7 +48,6 @@ pub fn router(system: &System, figures: Figures) -> Router {
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(edge::not_found)
         .method_not_allowed_fallback(edge::method_not_allowed)
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(panicked))
 }
 
