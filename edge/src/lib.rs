@@ -11,6 +11,8 @@ pub mod opening;
 pub mod pass;
 mod problem;
 pub mod rooms;
+#[cfg(feature = "stand-in")]
+pub mod stand_in;
 
 pub use admin::{AdminToken, require_admin};
 pub use body::{BODY_BYTES_MAX, StrictJson, read_json};
