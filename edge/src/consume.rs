@@ -6,19 +6,40 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use kernel::event::Record;
-use kernel::ports::{Consumer, EventLog, LogError, Subscription};
+use kernel::ports::{Consumer, EventLog, LogError, StoreError, Subscription};
 use tokio_util::sync::CancellationToken;
 
 /// Records taken at once.
 const BATCH: usize = 256;
-/// How often one record is tried before it is set aside.
+/// How often a record that is itself at fault is tried before it is set aside.
 const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Why a record could not be handled.
+pub trait Failure: std::fmt::Display + Send {
+    /// Something else was at fault that may come back: the record itself is good, and waits as long as it takes.
+    fn passes(&self) -> bool;
+}
+
+impl Failure for StoreError {
+    fn passes(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::UnknownRoom | Self::Broken(_) => false,
+        }
+    }
+}
+
+impl Failure for std::convert::Infallible {
+    fn passes(&self) -> bool {
+        match *self {}
+    }
+}
+
 /// Hands every record to `handle`, one after the other, until `stop`. A record that fails is tried again
-/// with growing pauses; what still fails is told as an error and counted (`turnline_events_failed_total`),
-/// and the next one follows.
+/// with growing pauses: for as long as the store is away; else a few times, and then it is told as an error
+/// and counted (`turnline_events_failed_total`), and the next one follows.
 pub async fn consume<H, F, E>(
     log: &dyn EventLog,
     subscription: Subscription,
@@ -27,7 +48,7 @@ pub async fn consume<H, F, E>(
 ) where
     H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
-    E: std::fmt::Display + Send,
+    E: Failure,
 {
     consume_side_by_side(log, subscription, stop, 1, handle).await;
 }
@@ -42,7 +63,7 @@ pub async fn consume_side_by_side<H, F, E>(
 ) where
     H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
-    E: std::fmt::Display + Send,
+    E: Failure,
 {
     let group = subscription.group.clone();
     let mut pause = FIRST_PAUSE;
@@ -70,7 +91,7 @@ async fn follow<H, F, E>(
 where
     H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
-    E: std::fmt::Display + Send,
+    E: Failure,
 {
     loop {
         let deliveries = tokio::select! {
@@ -99,24 +120,24 @@ async fn attempt<H, F, E>(group: &str, stop: &CancellationToken, handle: &H, rec
 where
     H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
-    E: std::fmt::Display + Send,
+    E: Failure,
 {
-    let mut pause = FIRST_PAUSE;
-    for attempt in 1..=ATTEMPTS {
+    let (mut pause, mut faults) = (FIRST_PAUSE, 0);
+    loop {
         let Err(error) = handle(record.clone()).await else { return true };
         if stop.is_cancelled() {
             return false;
         }
-        if attempt == ATTEMPTS {
+        faults += u32::from(!error.passes());
+        if faults == ATTEMPTS {
             metrics::counter!("turnline_events_failed_total", "group" => group.to_owned()).increment(1);
-            tracing::error!(group, event = record.id, room = %record.room, attempt, %error, "an event could not be handled; it is set aside");
-        } else {
-            tracing::warn!(group, event = record.id, attempt, %error, "an event could not be handled; trying again");
-            rest(stop, pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tracing::error!(group, event = record.id, room = %record.room, %error, "an event could not be handled; it is set aside");
+            return true;
         }
+        tracing::warn!(group, event = record.id, faults, %error, "an event could not be handled; trying again");
+        rest(stop, pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    true
 }
 
 async fn rest(stop: &CancellationToken, pause: Duration) {

@@ -17,6 +17,6 @@ pub mod stand_in;
 pub use admin::{AdminToken, require_admin};
 pub use body::{BODY_BYTES_MAX, StrictJson, read_json};
 pub use claim::{claim, end, renew};
-pub use consume::{consume, consume_side_by_side};
+pub use consume::{Failure, consume, consume_side_by_side};
 pub use headers::{bearer, idempotency_key};
 pub use problem::{Problem, ProblemBody, method_not_allowed, not_found};

@@ -84,6 +84,10 @@ impl From<StoreError> for Problem {
                 tracing::error!(%reason, "the store does not answer");
                 Self::unavailable()
             }
+            StoreError::Broken(reason) => {
+                tracing::error!(%reason, "the store holds what it cannot work with");
+                Self::unavailable()
+            }
         }
     }
 }

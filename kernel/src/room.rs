@@ -159,8 +159,7 @@ impl Room {
         let answers = batch
             .iter()
             .map(|join| {
-                // Twins within a batch are found among the numbers about to be given.
-                self.held(join, now).or_else(|| fresh.twin(join)).unwrap_or_else(|| {
+                self.held(join, &fresh, now).unwrap_or_else(|| {
                     let waiting = self.state.line.waiting() + fresh.count();
                     if self.state.control == Control::Closed {
                         Joined::Closed
@@ -258,15 +257,18 @@ impl Room {
         true
     }
 
-    fn held(&self, join: &Join, now: Timestamp) -> Option<Joined> {
-        let visitor = join.visitor.and_then(|visitor| self.identities.visitor(visitor));
-        let key = join.key.and_then(|key| self.identities.key(key, now));
-        let named = [join.holding, visitor, key];
+    /// The place that a join names, also among the numbers about to be given: a batch is no other than its
+    /// joins one after another.
+    fn held(&self, join: &Join, fresh: &FreshNumbers, now: Timestamp) -> Option<Joined> {
+        let visitor = |visitor| fresh.twin(visitor).or_else(|| self.identities.visitor(visitor));
+        let key = |key| fresh.twin(key).or_else(|| self.identities.key(key, now));
+        let named = [join.holding, join.visitor.and_then(visitor), join.key.and_then(key)];
         let revoked = |number| self.standing(number) == Standing::Ended(EndReason::Revoked);
         if named.iter().flatten().any(|number| revoked(*number)) {
             return Some(Joined::Revoked);
         }
-        let mut live = named.into_iter().flatten().filter(|number| self.state.holds(*number));
+        let holds = |number: &Number| fresh.gave(*number) || self.state.holds(*number);
+        let mut live = named.into_iter().flatten().filter(holds);
         let first = live.next()?;
         Some(if live.all(|other| other == first) { Joined::Held(first) } else { Joined::Conflict })
     }
@@ -311,8 +313,13 @@ impl FreshNumbers {
         number
     }
 
-    fn twin(&self, join: &Join) -> Option<Joined> {
-        let twin = join.visitor.iter().chain(&join.key).find_map(|digest| self.twins.get(digest));
-        twin.map(|number| Joined::Held(*number))
+    fn gave(&self, number: Number) -> bool {
+        let first = self.lanes.first().map(|run| run.first);
+        let last = self.lanes.last().map(|run| run.last);
+        first.is_some_and(|first| first <= number) && last.is_some_and(|last| number <= last)
+    }
+
+    fn twin(&self, digest: Digest) -> Option<Number> {
+        self.twins.get(&digest).copied()
     }
 }

@@ -129,4 +129,7 @@ pub enum StoreError {
     /// Nothing is known of the outcome; every verb may be repeated.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
+    /// What the store holds cannot be worked with: the same call fails the same way again.
+    #[error("the store holds what it cannot work with: {0}")]
+    Broken(String),
 }

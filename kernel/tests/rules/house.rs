@@ -14,8 +14,8 @@ use kernel::session::{Input, Next, Session, Terms, step};
 use kernel::words::{Digest, EndReason, LaneName, Number, RoomId, Timestamp};
 use proptest::sample::Index;
 
-use crate::Act;
 use crate::shadow::Shadow;
+use crate::{Act, Wish};
 
 const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const FAST: &str = "fast";
@@ -398,6 +398,22 @@ impl House {
         }
         assert_eq!(self.shadow.waiting(), 0);
         assert!(waiting.is_subset(&self.shadow.called), "somebody who stayed was never called");
+    }
+
+    pub fn joins_alike(&self, wishes: &[Wish]) {
+        let join = |wish: &Wish| Join {
+            holding: wish.holding.as_ref().and_then(|index| self.any_number(index)),
+            visitor: wish.visitor.and_then(|visitor| digest("visitor", visitor)),
+            key: wish.key.and_then(|key| digest("key", key)),
+            ..anybody(LaneName::DEFAULT)
+        };
+        let batch: Vec<_> = wishes.iter().map(join).collect();
+        let (mut at_once, mut in_turn) = (self.room.clone(), self.room.clone());
+        let answers = at_once.join(&batch, self.now);
+        let single: Vec<_> =
+            batch.iter().map(|join| in_turn.join(std::slice::from_ref(join), self.now)[0]).collect();
+        assert_eq!(answers, single);
+        assert_eq!(at_once.state().line, in_turn.state().line);
     }
 
     pub fn rebuilds_from_its_events(&self) {

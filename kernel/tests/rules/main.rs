@@ -87,6 +87,21 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act(), 1..100)
 }
 
+/// By what a visitor may be known: a ticket, who they are, a key.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub holding: Option<Index>,
+    pub visitor: Option<u8>,
+    pub key: Option<u8>,
+}
+
+fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+    let wish =
+        (prop::option::weighted(0.2, any::<Index>()), prop::option::of(0..9u8), prop::option::of(0..9u8))
+            .prop_map(|(holding, visitor, key)| Wish { holding, visitor, key });
+    prop::collection::vec(wish, 1..40)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
@@ -106,6 +121,13 @@ proptest! {
         acts.iter().for_each(|act| house.act(act));
         house.rebuilds_from_its_events();
         house.survives_being_written_down();
+    }
+
+    #[test]
+    fn a_batch_is_its_joins_one_after_another(acts in acts(), wishes in wishes()) {
+        let mut house = House::new(false);
+        acts.iter().for_each(|act| house.act(act));
+        house.joins_alike(&wishes);
     }
 
     #[test]
