@@ -23,6 +23,13 @@ pub(super) struct Entry {
     pub record: std::sync::Arc<Record>,
 }
 
+/// A room as it was read from disk.
+pub(super) struct Restored {
+    pub room: Room,
+    /// Events behind its snapshot.
+    pub replayed: u64,
+}
+
 /// All that one commit puts on disk.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -47,6 +54,9 @@ impl Journal {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         let done: usize = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if done > MIGRATIONS.len() {
+            return Err(unreadable("it was written by a newer Turnline"));
+        }
         for (at, migration) in MIGRATIONS.iter().enumerate().skip(done) {
             let step = db.transaction()?;
             step.execute_batch(migration)?;
@@ -101,43 +111,53 @@ impl Journal {
     }
 
     /// Every room: its snapshot, if any, and the events behind it.
-    pub fn rooms(&self) -> Result<HashMap<RoomId, Room>, OpenError> {
+    pub fn rooms(&self) -> Result<HashMap<RoomId, Restored>, OpenError> {
         let mut rooms = HashMap::new();
-        let mut stands_at = HashMap::new();
+        // Of a room without a snapshot every event counts; of the others only those behind it.
+        let mut from = if self.all_have_snapshots()? { u64::MAX } else { 0 };
         let mut read = self.0.prepare("SELECT room, offset, state FROM snapshots")?;
         let mut rows = read.query([])?;
         while let Some(row) = rows.next()? {
-            let room = room_of(row, 0)?;
-            let state = rmp_serde::from_slice::<Room>(row.get_ref(2)?.as_blob().map_err(unreadable)?);
-            stands_at.insert(room.clone(), row.get::<_, u64>(1)?);
-            rooms.insert(room, state.map_err(unreadable)?);
+            let id = room_of(row, 0)?;
+            match rmp_serde::from_slice(row.get_ref(2)?.as_blob().map_err(unreadable)?) {
+                Ok(room) => {
+                    rooms.insert(id, Restored { room, replayed: 0 });
+                    from = from.min(row.get(1)?);
+                }
+                // A snapshot only saves time: the log says the same.
+                Err(error) => {
+                    tracing::warn!(room = %id, %error, "a snapshot cannot be read; all of the room's events are");
+                    from = 0;
+                }
+            }
         }
-        self.replay(&mut rooms, &stands_at)?;
+        self.replay(&mut rooms, from)?;
         Ok(rooms)
     }
 
-    fn replay(
-        &self,
-        rooms: &mut HashMap<RoomId, Room>,
-        stands_at: &HashMap<RoomId, u64>,
-    ) -> Result<(), OpenError> {
-        // A room without a snapshot may begin anywhere, so only when all have one can the start be skipped.
-        let known: u64 = self.0.query_row("SELECT count(*) FROM registry", [], |row| row.get(0))?;
-        let everyone_has_one = stands_at.len() as u64 >= known && known > 0;
-        let from = if everyone_has_one { stands_at.values().min().copied().unwrap_or(0) } else { 0 };
-        let mut read = self
-            .0
-            .prepare("SELECT room, value FROM log WHERE offset > ?1 AND seq IS NOT NULL ORDER BY offset")?;
-        let mut rows = read.query([from])?;
+    fn all_have_snapshots(&self) -> rusqlite::Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM registry)
+            AND NOT EXISTS (SELECT 1 FROM registry WHERE room NOT IN (SELECT room FROM snapshots))";
+        self.0.query_row(sql, [], |row| row.get(0))
+    }
+
+    fn replay(&self, rooms: &mut HashMap<RoomId, Restored>, from: u64) -> Result<(), OpenError> {
+        let mut read =
+            self.0.prepare("SELECT value FROM log WHERE offset > ?1 AND seq IS NOT NULL ORDER BY offset")?;
+        let mut rows = read.query([signed(from)])?;
         while let Some(row) = rows.next()? {
-            let value = row.get_ref(1)?.as_str().map_err(unreadable)?;
+            let value = row.get_ref(0)?.as_str().map_err(unreadable)?;
             let Event::Room(event) = serde_json::from_str(value).map_err(unreadable)? else { continue };
             match rooms.get_mut(&event.room) {
-                Some(room) => room.apply(&event),
+                Some(restored) => {
+                    let stood_at = restored.room.state().seq;
+                    restored.room.apply(&event);
+                    restored.replayed += restored.room.state().seq - stood_at;
+                }
                 None => {
                     let room =
                         Room::from_first(&event).ok_or_else(|| unreadable("a room without its beginning"))?;
-                    rooms.insert(event.room.clone(), room);
+                    rooms.insert(event.room.clone(), Restored { room, replayed: 1 });
                 }
             }
         }
@@ -146,22 +166,31 @@ impl Journal {
 
     /// Entries behind `offset` of the given topics, at most `limit`, and how far was looked.
     pub fn entries_after(
-        &self,
+        &mut self,
         offset: u64,
         limit: usize,
         topics: &[Topic],
     ) -> Result<(Vec<Entry>, u64), OpenError> {
-        let sql = "SELECT offset, topic, room, id, at, traceparent, value FROM log WHERE offset > ?1 ORDER BY offset LIMIT ?2";
-        let mut read = self.0.prepare_cached(sql)?;
-        let mut rows = read.query(params![offset, limit])?;
-        let (mut entries, mut seen) = (Vec::new(), offset);
+        // One moment for both questions.
+        let moment = self.0.transaction()?;
+        let end: u64 = moment.query_row("SELECT coalesce(max(offset), 0) FROM log", [], |row| row.get(0))?;
+        let marks = vec!["?"; topics.len()].join(", ");
+        let sql = format!(
+            "SELECT offset, topic, room, id, at, traceparent, value FROM log
+             WHERE offset > ? AND topic IN ({marks}) ORDER BY offset LIMIT ?"
+        );
+        let mut read = moment.prepare(&sql)?;
+        let mut values: Vec<rusqlite::types::Value> = vec![signed(offset).into()];
+        values.extend(topics.iter().map(|topic| topic.as_str().to_owned().into()));
+        values.push(signed(limit as u64).into());
+        let mut rows = read.query(rusqlite::params_from_iter(values))?;
+        let mut entries = Vec::new();
         while let Some(row) = rows.next()? {
-            seen = row.get(0)?;
-            let topic = row.get_ref(1)?.as_str().map_err(unreadable)?;
-            if topics.iter().any(|wanted| wanted.as_str() == topic) {
-                entries.push(read_entry(row)?);
-            }
+            entries.push(read_entry(row)?);
         }
+        // What was not found among all there is need not be looked for again.
+        let full = entries.last().filter(|_| entries.len() >= limit);
+        let seen = full.map_or(end.max(offset), |last| last.offset);
         Ok((entries, seen))
     }
 }
@@ -226,6 +255,11 @@ fn read_registry(row: &Row<'_>) -> Result<RoomRecord, OpenError> {
 
 fn room_of(row: &Row<'_>, column: usize) -> Result<RoomId, OpenError> {
     RoomId::parse(row.get_ref(column)?.as_str().map_err(unreadable)?).map_err(unreadable)
+}
+
+/// SQLite's integers are signed; no log is as long as they reach.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 fn unreadable(error: impl std::fmt::Display) -> OpenError {

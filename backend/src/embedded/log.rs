@@ -50,6 +50,18 @@ impl Tail {
         self.end.send_replace(last);
     }
 
+    /// The log on disk ends at `last_offset`, whatever was shown of it: a commit that was told as failed may
+    /// have got there all the same. Who has not read so far reads on from the disk.
+    pub fn restart(&self, last_offset: u64) {
+        let Ok(mut recent) = self.recent.write() else { return };
+        if recent.entries.back().map_or(recent.from, |entry| entry.offset) == last_offset {
+            return;
+        }
+        *recent = Recent { entries: VecDeque::new(), from: last_offset, committed: HashMap::new() };
+        drop(recent);
+        self.end.send_replace(last_offset);
+    }
+
     /// Entries behind `offset`, and how far was looked; `None` when they are no longer in memory.
     fn after(&self, offset: u64, limit: usize, topics: &[Topic]) -> Option<(Vec<Entry>, u64)> {
         let recent = self.recent.read().ok()?;
@@ -191,4 +203,37 @@ async fn on_disk<T: Send + 'static>(
     let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|error| LogError::Unavailable(error.to_string()))?
         .map_err(|error| LogError::Unavailable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::event::{Event, RoomEvent, RoomFact};
+    use kernel::words::{EndReason, Ranges, RoomId, Timestamp};
+
+    use super::*;
+
+    fn entry(offset: u64) -> Entry {
+        let room = RoomId::parse("demo").unwrap();
+        let at = Timestamp::from_millis(0);
+        let fact = RoomFact::WaitingTokensDeparted { ranges: Ranges::one(offset), reason: EndReason::Left };
+        let event = Event::Room(RoomEvent { room: room.clone(), seq: offset, at, fact });
+        Entry {
+            offset,
+            record: Arc::new(Record { id: offset.to_string(), room, at, traceparent: None, event }),
+        }
+    }
+
+    #[test]
+    fn what_got_on_disk_by_a_commit_that_was_told_as_failed_is_read_from_there() {
+        let tail = Tail::new(PathBuf::new(), 0);
+        let topics = [Topic::WaitingTokens];
+        tail.show((1..=3).map(entry).collect(), &HashMap::new());
+        tail.restart(3);
+        assert_eq!(tail.after(1, 9, &topics).map(|(found, seen)| (found.len(), seen)), Some((2, 3)));
+        // 4 to 6 were written, and nobody was told.
+        tail.restart(6);
+        tail.show(vec![entry(7)], &HashMap::new());
+        assert!(tail.after(3, 9, &topics).is_none(), "only the disk knows what came after 3");
+        assert_eq!(tail.after(6, 9, &topics).map(|(found, seen)| (found.len(), seen)), Some((1, 7)));
+    }
 }

@@ -26,12 +26,17 @@ pub(super) struct World {
 impl World {
     pub fn load(journal: &Journal) -> Result<Self, OpenError> {
         let records = journal.registry()?;
+        let (mut rooms, mut unsaved) = (HashMap::new(), HashMap::new());
+        for (id, restored) in journal.rooms()? {
+            unsaved.insert(id.clone(), restored.replayed);
+            rooms.insert(id, restored.room);
+        }
         Ok(Self {
-            rooms: journal.rooms()?,
+            rooms,
             registry: records.into_iter().map(|record| (record.birth.room.clone(), record)).collect(),
             changes: Changes::default(),
             last_offset: journal.last_offset()?,
-            unsaved: HashMap::new(),
+            unsaved,
         })
     }
 

@@ -2,7 +2,9 @@
 //! goes into the next commit, and nobody hears an answer before it is on disk.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -12,7 +14,7 @@ use kernel::ports::StoreError;
 use tokio::sync::oneshot;
 
 use super::OpenError;
-use super::journal::{Changes, Journal};
+use super::journal::Journal;
 use super::log::Tail;
 use super::world::World;
 
@@ -36,6 +38,7 @@ enum Message {
 pub(super) struct Writer {
     sender: Sender<Message>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    closing: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -46,11 +49,18 @@ impl Writer {
         let world = World::load(&journal)?;
         let tail = Arc::new(Tail::new(directory.to_path_buf(), world.last_offset()));
         let (sender, receiver) = channel();
-        let desk =
-            Desk { directory: directory.to_path_buf(), journal, world, tail: tail.clone(), _lock: lock };
+        let closing = Arc::new(AtomicBool::new(false));
+        let desk = Desk {
+            directory: directory.to_path_buf(),
+            journal,
+            world,
+            tail: tail.clone(),
+            closing: closing.clone(),
+            _lock: lock,
+        };
         let thread =
             std::thread::Builder::new().name("room-writer".to_owned()).spawn(move || desk.work(&receiver))?;
-        Ok((Self { sender, thread: Arc::new(Mutex::new(Some(thread))) }, tail))
+        Ok((Self { sender, thread: Arc::new(Mutex::new(Some(thread))), closing }, tail))
     }
 
     /// Runs `work` in the writer's thread and answers when what it changed is on disk.
@@ -76,6 +86,7 @@ impl Writer {
 
     /// Finishes what was sent, writes snapshots, and ends the thread.
     pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         let _ = self.sender.send(Message::Close);
         let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
         if thread.is_some_and(|thread| thread.join().is_err()) {
@@ -89,12 +100,23 @@ impl Writer {
     }
 }
 
+/// What became of a group.
+enum Committed {
+    Yes,
+    /// The rooms are again as they are on disk.
+    No,
+    /// The disk cannot even be read, and the process ends.
+    Lost,
+}
+
 /// The writer thread's own.
 struct Desk {
     directory: PathBuf,
     journal: Journal,
     world: World,
     tail: Arc<Tail>,
+    /// A disk that cannot be read must not keep the process from ending.
+    closing: Arc<AtomicBool>,
     /// Held as long as the thread lives: one process a directory.
     _lock: File,
 }
@@ -103,18 +125,24 @@ impl Desk {
     fn work(mut self, receiver: &Receiver<Message>) {
         let mut open = true;
         while open {
-            let mut replies = Vec::new();
-            open = self.take(receiver, &mut replies);
+            let (mut replies, mut whole) = (Vec::new(), true);
+            open = self.take(receiver, &mut replies, &mut whole);
+            if !whole {
+                open = self.reload();
+                continue;
+            }
             self.world.snapshot(!open);
             let hurry = self.world.changes.urgent() || replies.is_empty() || !open;
-            if !hurry || self.commit() {
-                replies.into_iter().for_each(|reply: Reply| reply());
+            match if hurry { self.commit() } else { Committed::Yes } {
+                Committed::Yes => replies.into_iter().for_each(|reply: Reply| reply()),
+                Committed::No => {}
+                Committed::Lost => open = false,
             }
         }
     }
 
-    /// Works through what has arrived; false at the end.
-    fn take(&mut self, receiver: &Receiver<Message>, replies: &mut Vec<Reply>) -> bool {
+    /// Works through what has arrived; false at the end. Not `whole` when a job broke off in the middle.
+    fn take(&mut self, receiver: &Receiver<Message>, replies: &mut Vec<Reply>, whole: &mut bool) -> bool {
         let mut next = match receiver.recv_timeout(OFFSETS_WAIT) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => return true,
@@ -122,7 +150,16 @@ impl Desk {
         };
         while let Some(message) = next {
             match message {
-                Message::Job(job) => replies.push(job(&mut self.world)),
+                Message::Job(job) => match catch_unwind(AssertUnwindSafe(|| job(&mut self.world))) {
+                    Ok(reply) => replies.push(reply),
+                    Err(_) => {
+                        tracing::error!(
+                            "a job of the store panicked, a fault of ours; nothing of its group happened"
+                        );
+                        *whole = false;
+                        return true;
+                    }
+                },
                 Message::Close => return false,
             }
             next = if replies.len() < GROUP { receiver.try_recv().ok() } else { None };
@@ -130,38 +167,61 @@ impl Desk {
         true
     }
 
-    /// Puts the group on disk and shows it to consumers; false when nothing of it happened.
-    fn commit(&mut self) -> bool {
+    /// Puts the group on disk and shows it to consumers.
+    fn commit(&mut self) -> Committed {
         let changes = std::mem::take(&mut self.world.changes);
         if !changes.urgent() && changes.committed.is_empty() {
-            return true;
+            return Committed::Yes;
         }
         match self.journal.write(&changes) {
             Ok(()) => {
                 metrics::counter!("turnline_store_commits_total").increment(1);
                 self.tail.show(changes.entries, &changes.committed);
-                true
+                Committed::Yes
             }
             Err(error) => {
-                tracing::error!(%error, directory = %self.directory.display(), "the data directory cannot be written; nothing of this group happened");
-                self.reload();
-                false
+                tracing::error!(%error, directory = %self.directory.display(), "the data directory cannot be written; nobody of this group is answered");
+                std::thread::sleep(DISK_PAUSE);
+                if self.reload() { Committed::No } else { Committed::Lost }
             }
         }
     }
 
-    /// The rooms in memory ran ahead of a commit that failed: goes back to what is on disk.
-    fn reload(&mut self) {
+    /// The rooms in memory ran ahead of the disk: goes back to what is there. False when that
+    /// cannot be read and we are closing: what is in memory must not be written down then.
+    fn reload(&mut self) -> bool {
         loop {
-            std::thread::sleep(DISK_PAUSE);
             match World::load(&self.journal) {
                 Ok(world) => {
+                    self.tail.restart(world.last_offset());
                     self.world = world;
-                    self.world.changes = Changes::default();
-                    return;
+                    return true;
                 }
                 Err(error) => tracing::error!(%error, "the data directory cannot be read; trying again"),
             }
+            if self.closing.load(Ordering::Relaxed) {
+                return false;
+            }
+            std::thread::sleep(DISK_PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_fails_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, _tail) = Writer::start(directory.path()).unwrap();
+        let broken = writer.run(|world| {
+            world.rooms.clear();
+            assert!(world.rooms.len() > 1, "a fault of ours");
+        });
+        assert!(matches!(broken.await, Err(StoreError::Unavailable(_))));
+        assert_eq!(writer.run(|world| world.rooms.len()).await, Ok(0));
+        writer.close();
+        assert!(writer.run(|_| ()).await.is_err(), "closed");
     }
 }
