@@ -135,6 +135,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn no_minute_sees_more_than_the_rate(rate in 1..500u64, steps in prop::collection::vec(0..3000u64, 1..200)) {
             let (mut pace, mut now, mut calls) = (Pace::default(), T0, Vec::new());

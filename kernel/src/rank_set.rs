@@ -228,6 +228,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn it_agrees_with_a_sorted_set(acts in acts()) {
             let (mut set, mut model, mut last) = (RankSet::default(), BTreeSet::new(), 0);
