@@ -54,7 +54,7 @@ impl Visitor {
             Ok(seen) => seen.standing,
             // A room that is gone has nobody inside; what was bought in it can still be read.
             Err(StoreError::UnknownRoom) => Standing::Unknown,
-            Err(error @ StoreError::Unavailable(_)) => return Err(error.into()),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Broken(_))) => return Err(error.into()),
         };
         let session = match standing {
             Standing::Session(session @ Session::Called { .. }) => self.claimed(shop, session, now).await?,

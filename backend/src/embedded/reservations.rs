@@ -66,8 +66,17 @@ enum Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        Self::Unavailable(fault.to_string())
+        match &fault {
+            Fault::Sql(error) if passes(error) => Self::Unavailable(fault.to_string()),
+            Fault::Sql(_) | Fault::Broken(_) => Self::Broken(fault.to_string()),
+        }
     }
+}
+
+/// Whether the same work may succeed later: the file is busy, the disk full or away. What breaks a
+/// constraint, or cannot be read as what it should be, stays wrong.
+fn passes(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_some_and(|code| code != rusqlite::ErrorCode::ConstraintViolation)
 }
 
 #[async_trait]
