@@ -1,6 +1,7 @@
 //! The room registry as a node keeps it: read once, forgotten when a room is configured anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -17,11 +18,13 @@ const FRESH: Duration = Duration::from_secs(30);
 pub struct Rooms {
     registry: Arc<dyn Registry>,
     known: Arc<DashMap<RoomId, (Arc<RoomRecord>, Instant)>>,
+    /// Counts what was forgotten: a record that was read before is not kept after.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Rooms {
     pub fn new(registry: Arc<dyn Registry>) -> Self {
-        Self { registry, known: Arc::default() }
+        Self { registry, known: Arc::default(), forgotten: Arc::default() }
     }
 
     /// The room's record; 404 `unknown_room` when there is none.
@@ -31,8 +34,13 @@ impl Rooms {
         {
             return Ok(known.0.clone());
         }
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
         let record = Arc::new(self.registry.load(room).await?.ok_or(StoreError::UnknownRoom)?);
-        self.known.insert(room.clone(), (record.clone(), Instant::now()));
+        // Under the entry's lock, which `forget` needs too.
+        let entry = self.known.entry(room.clone());
+        if self.forgotten.load(Ordering::SeqCst) == forgotten {
+            entry.insert((record.clone(), Instant::now()));
+        }
         Ok(record)
     }
 
@@ -54,6 +62,87 @@ impl Rooms {
     }
 
     pub fn forget(&self, room: &RoomId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.known.remove(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use kernel::policy::{Policy, PrequeueOrder};
+    use kernel::ticket::RoomBirth;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    fn record(capacity: u64) -> RoomRecord {
+        let policy = Policy {
+            capacity,
+            admit_per_minute: None,
+            active_seconds: 1,
+            max_session_seconds: 1,
+            claim_seconds: 1,
+            grace_seconds: 1,
+            max_waiting: None,
+            opens_at: None,
+            closes_at: None,
+            prequeue: PrequeueOrder::Fifo,
+            lanes: Vec::new(),
+            go_to: None,
+        };
+        let birth = RoomBirth { room: room(), born: 1 };
+        RoomRecord { birth, policy, visitor_key: None, lottery_secret: [0; 32] }
+    }
+
+    fn room() -> RoomId {
+        RoomId::parse("demo").unwrap()
+    }
+
+    /// Looks once slowly: what it answers then is old.
+    #[derive(Default)]
+    struct Slow {
+        looks: AtomicU64,
+        looking: Notify,
+        answer: Notify,
+    }
+
+    #[async_trait]
+    impl Registry for Slow {
+        async fn save(&self, _: &RoomRecord) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn load(&self, _: &RoomId) -> Result<Option<RoomRecord>, StoreError> {
+            if self.looks.fetch_add(1, Ordering::SeqCst) > 0 {
+                return Ok(Some(record(2)));
+            }
+            self.looking.notify_one();
+            self.answer.notified().await;
+            Ok(Some(record(1)))
+        }
+
+        async fn all(&self) -> Result<Vec<RoomRecord>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_read_before_it_was_saved_anew_is_not_kept() {
+        let registry = Arc::new(Slow::default());
+        let rooms = Rooms::new(registry.clone());
+        let (early, ()) = tokio::join!(
+            async {
+                let room = room();
+                rooms.get(&room).await.unwrap()
+            },
+            async {
+                registry.looking.notified().await;
+                rooms.save(&record(2)).await.unwrap();
+                registry.answer.notify_one();
+            }
+        );
+        assert_eq!(early.policy.capacity, 1);
+        assert_eq!(rooms.get(&room()).await.unwrap().policy.capacity, 2);
     }
 }
