@@ -98,7 +98,9 @@ impl Watch {
 
     /// Absence counts only between looks that followed each other, and only once the room has opened.
     async fn take_attendance(&mut self, view: &View, now: Timestamp) {
-        let interrupted = now.since(self.watched_at) > (self.config.tick * MISSED_TICKS).as_millis() as u64;
+        // A clock that was set back says nothing of how long anybody was away either.
+        let interrupted = now < self.watched_at
+            || now.since(self.watched_at) > (self.config.tick * MISSED_TICKS).as_millis() as u64;
         self.watched_at = now;
         if view.empty || view.control == Control::Prequeue {
             self.attendance = None;

@@ -79,22 +79,32 @@ impl Pace {
             *self = Self::default();
             return;
         };
-        while self.recent.front().is_some_and(|(then, _)| at.since(*then) >= WINDOW_MS) {
-            self.recent.pop_front();
-        }
+        self.recent.retain(|(then, _)| counts(*then, at));
         self.recent.push_back((at, count));
-        self.due_us = self.due_us.max(at.as_millis() * 1000) + count * interval_us(rate);
+        self.due_us = self.due_us(at.as_millis() * 1000) + count * interval_us(rate);
     }
 
     /// How many may be called now; everybody without a rate.
     pub fn allowance(&self, per_minute: Option<u64>, now: Timestamp) -> u64 {
         let Some(rate) = per_minute else { return u64::MAX };
-        let recent = self.recent.iter().filter(|(then, _)| now.since(*then) < WINDOW_MS);
+        let recent = self.recent.iter().filter(|(then, _)| counts(*then, now));
         let window = rate.saturating_sub(recent.map(|(_, count)| count).sum());
         let now_us = now.as_millis() * 1000;
-        let room_us = (now_us + BURST_US).checked_sub(self.due_us.max(now_us));
+        let room_us = (now_us + BURST_US).checked_sub(self.due_us(now_us));
         window.min(room_us.map_or(0, |room| room / interval_us(rate) + 1))
     }
+
+    /// When the next call is due, not before `now_us`; now, should the clock have been set back since.
+    fn due_us(&self, now_us: u64) -> u64 {
+        let furthest = now_us + BURST_US + 2 * WINDOW_MS * 1000;
+        if self.due_us > furthest { now_us } else { self.due_us.max(now_us) }
+    }
+}
+
+/// Whether calls of `then` count at `now`. What lies further ahead than a window was noted before the clock
+/// was set back.
+fn counts(then: Timestamp, now: Timestamp) -> bool {
+    now.since(then) < WINDOW_MS && then.since(now) < WINDOW_MS
 }
 
 fn interval_us(per_minute: u64) -> u64 {
@@ -132,6 +142,17 @@ mod tests {
         assert_eq!(share(12, &[lane(2, 3), lane(100, 1)]), vec![2, 10]);
         assert_eq!(share(12, &[lane(0, 3), lane(5, 1)]), vec![0, 5]);
         assert_eq!(share(1, &[]), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nobody_up_for_long() {
+        let mut pace = Pace::default();
+        let late = T0.plus_seconds(86_400);
+        pace.called(late, pace.allowance(Some(6), late), Some(6));
+        assert_eq!(pace.allowance(Some(6), T0), 1);
+        pace.called(T0, 1, Some(6));
+        assert_eq!(pace.allowance(Some(6), T0.plus_seconds(1)), 0, "the pace is kept from here on");
+        assert_eq!(pace.allowance(Some(6), T0.plus_seconds(10)), 1);
     }
 
     proptest! {
