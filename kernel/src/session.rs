@@ -90,8 +90,12 @@ pub fn step(session: Session, input: Input, terms: Terms, now: Timestamp) -> Res
         (Session::Active { .. }, Input::Claim) => Ok(Next::Same),
         (Session::Active { claimed_at, expires_at }, Input::Renew) => {
             // A shorter policy never takes back time that was promised.
-            let expires_at = until(claimed_at).max(expires_at);
-            Ok(Next::Renewed(Session::Active { claimed_at, expires_at }))
+            let later = until(claimed_at).max(expires_at);
+            // At the longest session there is no more to give, and nothing to write down.
+            if later == expires_at {
+                return Ok(Next::Same);
+            }
+            Ok(Next::Renewed(Session::Active { claimed_at, expires_at: later }))
         }
     }
 }
@@ -119,6 +123,7 @@ mod tests {
     fn renewals_end_at_the_longest_session() {
         let at = T0.plus_seconds(599);
         assert_eq!(step(active(600), Input::Renew, TERMS, at), Ok(Next::Renewed(active(700))));
+        assert_eq!(step(active(700), Input::Renew, TERMS, at), Ok(Next::Same));
         let at = T0.plus_seconds(10);
         assert_eq!(step(active(300), Input::Renew, TERMS, at), Ok(Next::Renewed(active(310))));
     }
