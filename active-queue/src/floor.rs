@@ -16,11 +16,14 @@ use crate::{Config, Ports};
 /// How often rooms are looked for that no event told of.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 
+/// The bell of each room's desk.
+type Desks = Arc<Mutex<HashMap<RoomId, Arc<Notify>>>>;
+
 #[derive(Clone)]
 pub(crate) struct Floor {
     config: Config,
     ports: Ports,
-    desks: Arc<Mutex<HashMap<RoomId, Arc<Notify>>>>,
+    desks: Desks,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -80,12 +83,26 @@ impl Floor {
         }
         let bell = Arc::new(Notify::new());
         desks.insert(room.clone(), bell.clone());
+        drop(desks);
         let desk = Desk::new(room.clone(), self.config, self.ports.clone(), bell.clone());
-        let (floor, room) = (self.clone(), room.clone());
+        let (stop, place) = (self.stop.clone(), Place { desks: self.desks.clone(), room: room.clone() });
         self.tasks.spawn(async move {
-            desk.run(floor.stop.clone()).await;
-            floor.desks.lock().unwrap_or_else(PoisonError::into_inner).remove(&room);
+            let _place = place;
+            desk.run(stop).await;
         });
         bell
+    }
+}
+
+/// A desk's place on the floor. It comes free however the desk ends, a panic included: then the next look
+/// around opens it anew.
+struct Place {
+    desks: Desks,
+    room: RoomId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.room);
     }
 }

@@ -82,10 +82,10 @@ impl Expiration {
                         }
                         let watch =
                             Watch::new(room.clone(), self.config, self.ports.clone(), mirrors.clone());
-                        let (watched, stop) = (watched.clone(), stop.clone());
+                        let (post, stop) = (Post { watched: watched.clone(), room }, stop.clone());
                         watches.spawn(async move {
+                            let _post = post;
                             watch.run(stop).await;
-                            watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&room);
                         });
                     }
                 }
@@ -96,5 +96,18 @@ impl Expiration {
                 () = tokio::time::sleep(LOOK_AROUND) => {}
             }
         }
+    }
+}
+
+/// A watch's post. It is vacant however the watch ends, a panic included: then the next look around begins
+/// another.
+struct Post {
+    watched: Arc<Mutex<HashSet<RoomId>>>,
+    room: RoomId,
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.room);
     }
 }
