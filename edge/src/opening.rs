@@ -7,7 +7,7 @@ use kernel::lottery::Arrivals;
 use kernel::policy::PrequeueOrder;
 use kernel::ports::{RoomRecord, RoomStore, StoreError};
 use kernel::ticket::TicketKey;
-use kernel::words::Timestamp;
+use kernel::words::{Timestamp, hex};
 
 /// How often an opening is tried again because somebody else changed the room.
 const ATTEMPTS: usize = 16;
@@ -69,12 +69,4 @@ async fn draw(
     }
     let (secret, list_root) = (hex(&record.lottery_secret), hex(&arrivals.root()));
     Ok(Drawn { frozen: arrivals.count(), secret, list_root, beacon: None })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -284,6 +284,7 @@ impl Shared {
         {
             return Err(Problem::bad_request("invalid_policy", "visitor_key: 16 to 1,024 bytes"));
         }
+        let _turn = self.configuring.lock().await;
         let known = self.ports.registry.load(room).await?;
         let mut record = known.unwrap_or_else(|| RoomRecord {
             birth: RoomBirth { room: room.clone(), born: born(self.ports.entropy.bytes()) },

@@ -100,11 +100,3 @@ fn poll_after(position: u64, grace_seconds: u64) -> u64 {
     };
     wish.min(grace_seconds / 3).max(1)
 }
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     polls: Polls,
     rate: JoinRate,
     draws: room::Draws,
+    /// Held while a room is configured: two policies never overtake each other between registry and store.
+    configuring: tokio::sync::Mutex<()>,
 }
 
 impl WaitingQueue {
@@ -72,6 +74,7 @@ impl WaitingQueue {
             polls: Polls::new(format!("waiting-queue.{}", config.node)),
             rate: JoinRate::new(config.joins_per_minute_per_address),
             draws: room::Draws::default(),
+            configuring: tokio::sync::Mutex::default(),
             ports,
         };
         Self { shared: Arc::new(shared) }
@@ -152,7 +155,7 @@ impl Shared {
     }
 
     async fn put_in_force(&self, record: &kernel::ports::RoomRecord) -> Result<(), Problem> {
-        let commitment = answer::hex(&lottery::commitment(&record.lottery_secret));
+        let commitment = kernel::words::hex(&lottery::commitment(&record.lottery_secret));
         let room = &record.birth.room;
         Ok(self.ports.store.configure(room, &record.policy, Some(commitment), self.now()).await?)
     }

@@ -11,11 +11,10 @@ use kernel::event::v1::Drawn;
 use kernel::lottery;
 use kernel::policy::PrequeueOrder;
 use kernel::ports::RoomRecord;
-use kernel::words::{RoomId, Timestamp};
+use kernel::words::{RoomId, Timestamp, hex};
 use serde::Serialize;
 
 use crate::Shared;
-use crate::answer::hex;
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct PublicRoom {
