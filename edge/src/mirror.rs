@@ -66,18 +66,21 @@ impl Mirrors {
 
     /// The room's mirror, filled; the first asker pays for the snapshot.
     pub async fn follow(&self, room: &RoomId) -> Result<Arc<Mirror>, StoreError> {
-        let mirror = {
-            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-            rooms.entry(room.clone()).or_insert_with(|| Arc::new(Mirror::new(room.clone()))).clone()
-        };
-        if mirror.is_filled() {
-            return Ok(mirror);
-        }
-        match mirror.fill(self.store.as_ref()).await {
-            Ok(()) => Ok(mirror),
-            Err(error) => {
+        loop {
+            let mirror = {
+                let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+                rooms.entry(room.clone()).or_insert_with(|| Arc::new(Mirror::new(room.clone()))).clone()
+            };
+            if mirror.is_filled() {
+                return Ok(mirror);
+            }
+            if let Err(error) = mirror.fill(self.store.as_ref()).await {
                 self.forget_empty(room);
-                Err(error)
+                return Err(error);
+            }
+            // Another asker's store may have failed meanwhile, and the mirror with it: nobody would keep it.
+            if self.known(room).is_some_and(|known| Arc::ptr_eq(&known, &mirror)) {
+                return Ok(mirror);
             }
         }
     }

@@ -8,6 +8,7 @@ use kernel::words::Timestamp;
 
 use crate::problem::Problem;
 
+/// A pass, and when it ends.
 pub struct Issued {
     pub pass: String,
     pub expires_at: Timestamp,
