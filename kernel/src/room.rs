@@ -21,7 +21,8 @@ pub use state::{Fold, RoomCounts, RoomState, Standing, Summary};
 /// Runs of numbers in one event at most (about 24 bytes each in JSON: far below any message limit).
 const RUNS_PER_EVENT: usize = 1_000;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The whole of a room, as its store keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Room {
     state: RoomState,
     endings: Endings,
