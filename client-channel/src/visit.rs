@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge::mirror::Mirror;
-use kernel::pass::Pass;
+use edge::pass::Issued;
 use kernel::ports::{RoomRecord, StoreError};
 use kernel::room::Standing;
 use kernel::session::{Session, Terms};
@@ -177,20 +177,16 @@ impl Visit {
 
     /// The pass, unless this or a later end was told here already: a renewal by another tab tells every tab.
     fn admit(&mut self, session: Session) -> Word {
-        let now = self.core.ports.clock.now();
-        let expires_at = match session {
-            Session::Called { .. } => now.plus_seconds(self.terms().active_seconds),
-            Session::Active { expires_at, .. } => expires_at,
-        };
-        if matches!(session, Session::Active { .. }) && self.told_until.is_some_and(|told| told >= expires_at)
+        if let Session::Active { expires_at, .. } = session
+            && self.told_until.is_some_and(|told| told >= expires_at)
         {
             return Word::Silence;
         }
-        let room = self.mirror.room();
-        let sub = self.core.ports.tickets.subject(&self.record.birth, &self.ticket);
-        let pass = Pass::new(room, sub, self.ticket.number, now, expires_at);
-        let Some(pass) = self.core.ports.passes.sign(&pass) else {
-            tracing::error!(%room, "passes cannot be signed");
+        let (ports, terms) = (&self.core.ports, self.terms());
+        let (record, ticket, now) = (&self.record, &self.ticket, ports.clock.now());
+        let issued = edge::pass::issue(&ports.tickets, &ports.passes, record, ticket, session, terms, now);
+        let Ok(Issued { pass, expires_at }) = issued else {
+            tracing::error!(room = %self.mirror.room(), "passes cannot be signed");
             return fail("unavailable", 1011);
         };
         self.told_until = Some(expires_at);

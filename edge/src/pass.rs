@@ -2,7 +2,7 @@
 
 use kernel::pass::{Pass, PassKey};
 use kernel::ports::RoomRecord;
-use kernel::session::Session;
+use kernel::session::{Session, Terms};
 use kernel::ticket::{Ticket, TicketKey};
 use kernel::words::Timestamp;
 
@@ -22,11 +22,12 @@ pub fn issue(
     record: &RoomRecord,
     ticket: &Ticket,
     session: Session,
+    terms: Terms,
     now: Timestamp,
 ) -> Result<Issued, Problem> {
     let expires_at = match session {
         Session::Active { expires_at, .. } => expires_at,
-        Session::Called { .. } => now.plus_seconds(record.policy.active_seconds),
+        Session::Called { .. } => now.plus_seconds(terms.active_seconds),
     };
     let sub = tickets.subject(&record.birth, ticket);
     let claims = Pass::new(&record.birth.room, sub, ticket.number, now, expires_at);

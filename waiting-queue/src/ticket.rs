@@ -131,8 +131,8 @@ fn admitted(
     now: Timestamp,
 ) -> Result<Json<TicketAnswer>, Problem> {
     let mut answer = TicketAnswer::new(record, ticket.number, seen).ok_or_else(invalid_ticket)?;
-    let issued =
-        edge::pass::issue(&shared.ports.tickets, &shared.ports.passes, record, ticket, session, now)?;
+    let (ports, terms) = (&shared.ports, Terms::from(&record.policy));
+    let issued = edge::pass::issue(&ports.tickets, &ports.passes, record, ticket, session, terms, now)?;
     answer.pass = Some(issued.pass);
     answer.expires_at = Some(issued.expires_at);
     answer.go_to.clone_from(&record.policy.go_to);
