@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edge::mirror::{Followed, Mirror};
+use futures_util::future::join_all;
 use kernel::event::Event;
 use kernel::room::Standing;
 use kernel::words::Number;
@@ -130,8 +131,12 @@ impl Shard {
     /// Asks the store what became of those whose end was not heard here.
     async fn find_missing(&mut self) {
         let missing: Vec<Number> = self.seats.missing().take(MISSING_PER_TICK).collect();
-        for number in missing {
-            match self.core.ports.store.seen(self.mirror.room(), number).await {
+        let (core, mirror) = (self.core.clone(), self.mirror.clone());
+        let (store, room) = (core.ports.store.as_ref(), mirror.room());
+        // At once: everybody else of the room waits for this.
+        let looks = missing.into_iter().map(|number| async move { (number, store.seen(room, number).await) });
+        for (number, seen) in join_all(looks).await {
+            match seen {
                 Ok(seen) => match seen.standing {
                     Standing::Ended(reason) => self.seats.end(number, reason),
                     // The mirror is behind, or the store does not know either: the next tick asks again.

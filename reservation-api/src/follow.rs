@@ -10,10 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Shop;
 
-/// Holds end, and last, with the visitor's slot.
+/// Slots on their way to the store at a time, so that they share a commit of it.
+const SLOTS_AT_ONCE: usize = 64;
+
+/// Holds end, and last, with the visitor's slot. Their order does not matter: what ended is not extended,
+/// and no extension takes time away.
 pub async fn sessions(shop: &Arc<Shop>, stop: CancellationToken) {
     let from = group("reservation-api.holds", Topic::ActiveTokens, StartAt::Committed);
-    edge::consume(shop.ports.log.as_ref(), from, stop, |record| slot_moved(shop.clone(), record)).await;
+    let log = shop.ports.log.as_ref();
+    edge::consume_side_by_side(log, from, stop, SLOTS_AT_ONCE, |record| slot_moved(shop.clone(), record))
+        .await;
 }
 
 /// Cancellations asked for over the log are carried out here.
