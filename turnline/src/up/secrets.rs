@@ -1,8 +1,8 @@
 //! Secrets: from the environment, or made once and kept in the data directory, readable by its owner only.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -22,7 +22,11 @@ pub struct Secrets {
 
 impl Secrets {
     pub fn load_or_make(directory: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(directory)
+        // Rooms keep the shop's keys there: a directory that we make is its owner's alone.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
             .with_context(|| format!("the data directory {} cannot be made", directory.display()))?;
         Ok(Self {
             secret: one(SECRET, &directory.join("secret"))?,
@@ -47,17 +51,33 @@ fn one(name: &str, file: &Path) -> anyhow::Result<String> {
 fn kept(file: &Path) -> anyhow::Result<String> {
     match std::fs::read_to_string(file) {
         Ok(secret) => return Ok(secret.trim().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
     let secret: String = SystemEntropy.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    // Written aside and renamed, so that a crash leaves a whole secret or none.
-    let fresh = file.with_extension("new");
+    keep(&secret, file)
+}
+
+/// Keeps a secret where none is, and answers the one that is kept. Written aside and linked, so that a crash
+/// leaves a whole secret or none, and two processes that start at the same time use the same.
+fn keep(secret: &str, file: &Path) -> anyhow::Result<String> {
+    let fresh = file.with_extension(format!("new-{}", std::process::id()));
     let mut writer = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     writer.write_all(secret.as_bytes())?;
     writer.sync_all()?;
-    std::fs::rename(&fresh, file)?;
-    Ok(secret)
+    let linked = std::fs::hard_link(&fresh, file);
+    std::fs::remove_file(&fresh)?;
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Ok(std::fs::read_to_string(file)?.trim().to_owned());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(directory) = file.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(secret.to_owned())
 }
 
 #[cfg(test)]
@@ -74,5 +94,17 @@ mod tests {
         assert_eq!(made.len(), 64);
         assert_eq!(kept(&file).unwrap(), made);
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn processes_that_start_together_use_one_secret() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        Secrets::load_or_make(&data).unwrap();
+        assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+        let file = data.join("another");
+        assert_eq!(keep("the first", &file).unwrap(), "the first");
+        assert_eq!(keep("the second", &file).unwrap(), "the first");
+        assert_eq!(kept(&file).unwrap(), "the first");
     }
 }
