@@ -228,4 +228,20 @@ mod tests {
             assert_eq!(line.spot(*number).map(|spot| spot.position), Some(at as u64 + 1));
         }
     }
+
+    #[test]
+    fn numbers_that_were_never_given_stand_nowhere() {
+        let mut line = line(50);
+        for drawn in [false, true] {
+            if drawn {
+                line.redraw(Draw::new(50, &Ingredients { secret: b"s", list_root: [0; 32], beacon: b"" }));
+            }
+            for number in [0, 51, 512, u64::MAX - 1, u64::MAX] {
+                assert_eq!(line.spot(number), None);
+                assert!(!line.contains(number) && !line.leave(number));
+                let everywhere = line.positions(0, [number].into_iter());
+                assert!(everywhere.eq([None]), "{number}");
+            }
+        }
+    }
 }
