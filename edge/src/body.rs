@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -29,7 +30,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
     }
 }
 
-/// The same for a handler that keeps the request's head, and so need not copy what it looks at.
+/// The body of a call that asks for nothing more: none, or `{}`. Whatever else it says would go unheard, so it
+/// is refused as in any other body.
+pub struct NoBody;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        StrictJson::<Nothing>::from_request(request, state).await.map(|StrictJson(Nothing {})| Self)
+    }
+}
+
+/// What [`StrictJson`] reads, for a handler that keeps the request's head, and so need not copy what it looks at.
 pub async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     let asks_first = headers.contains_key(header::EXPECT);
     if asks_first && declared_length(headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
@@ -98,8 +115,6 @@ async fn whole(mut body: Body) -> Result<Vec<u8>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -132,6 +147,21 @@ mod tests {
         assert_eq!(read(json, " ".repeat(BODY_BYTES_MAX + 1)).await, Err((413, "body_too_large")));
         let stream = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
         assert_eq!(read(json, Body::from_stream(stream)).await, Err((413, "body_too_large")));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_takes_no_body_refuses_one_that_says_something() {
+        for (body, expected) in [
+            (String::new(), None),
+            ("{}".to_owned(), None),
+            (r#"{"x":1}"#.to_owned(), Some((400, "unknown_field"))),
+            ("nonsense".to_owned(), Some((400, "invalid_body"))),
+            (" ".repeat(BODY_BYTES_MAX + 1), Some((413, "body_too_large"))),
+        ] {
+            let request = Request::builder().uri("/").body(Body::from(body)).unwrap();
+            let refused = NoBody::from_request(request, &()).await.err();
+            assert_eq!(refused.map(|problem| (problem.status.as_u16(), problem.code)), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

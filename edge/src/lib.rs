@@ -15,7 +15,7 @@ pub mod rooms;
 pub mod stand_in;
 
 pub use admin::{AdminToken, require_admin};
-pub use body::{BODY_BYTES_MAX, StrictJson, read_json};
+pub use body::{BODY_BYTES_MAX, NoBody, StrictJson, read_json};
 pub use claim::{claim, end, renew};
 pub use consume::{Failure, consume, consume_side_by_side};
 pub use headers::{bearer, idempotency_key};

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use edge::{Problem, ProblemBody, StrictJson};
+use edge::{NoBody, Problem, ProblemBody, StrictJson};
 use kernel::ports::reservations::{CancelOutcome, Operation, OwnWish, PayOutcome, PayWish};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -139,6 +139,7 @@ async fn cancel(
     State(shop): State<Arc<Shop>>,
     visitor: Visitor,
     Id(id): Id,
+    _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
     let key = visitor.key(Operation::Cancel, &[id.as_bytes()])?;
     let now = shop.now();

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use edge::{Problem, ProblemBody, StrictJson};
+use edge::{NoBody, Problem, ProblemBody, StrictJson};
 use kernel::ports::reservations::{GiveBackOutcome, HoldOutcome, HoldWish, Operation, OwnWish};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -131,6 +131,7 @@ async fn give_back(
     State(shop): State<Arc<Shop>>,
     visitor: Visitor,
     Id(id): Id,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     let key = visitor.key(Operation::GiveBack, &[id.as_bytes()])?;
     let now = shop.now();

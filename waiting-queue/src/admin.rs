@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use edge::{Problem, StrictJson, require_admin};
+use edge::{NoBody, Problem, StrictJson, require_admin};
 use kernel::control::{self, NotNow, Order};
 use kernel::policy::{LanePolicy, Policy, PrequeueOrder};
 use kernel::ports::{RoomRecord, StoreError};
@@ -159,9 +159,10 @@ pub(crate) async fn configure(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
     headers: HeaderMap,
-    StrictJson(body): StrictJson<PolicyBody>,
+    body: Result<StrictJson<PolicyBody>, Problem>,
 ) -> Result<Json<AdminRoom>, Problem> {
     require_admin(&shared.ports.admin, &headers)?;
+    let StrictJson(body) = body?;
     let room = RoomId::parse(&room).map_err(|bad| Problem::bad_request("invalid_room", bad.to_string()))?;
     let (policy, key) = body.split();
     let record = shared.configure(&room, policy, key).await?;
@@ -177,8 +178,10 @@ pub(crate) async fn order(
     State(shared): State<Arc<Shared>>,
     Path((room, order)): Path<(String, String)>,
     headers: HeaderMap,
+    body: Result<NoBody, Problem>,
 ) -> Result<Json<PublicRoom>, Problem> {
     require_admin(&shared.ports.admin, &headers)?;
+    body?;
     let order = match order.as_str() {
         "open" => Order::Open,
         "pause" => Order::Pause,
@@ -198,9 +201,10 @@ pub(crate) async fn notice(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
     headers: HeaderMap,
-    StrictJson(body): StrictJson<NoticeBody>,
+    body: Result<StrictJson<NoticeBody>, Problem>,
 ) -> Result<Json<PublicRoom>, Problem> {
     require_admin(&shared.ports.admin, &headers)?;
+    let StrictJson(body) = body?;
     let record = shared.rooms.named(&room).await?;
     let text = body.text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| text.chars().count() > NOTICE_CHARS_MAX) {
@@ -232,8 +236,10 @@ pub(crate) async fn revoke(
     State(shared): State<Arc<Shared>>,
     Path((room, number)): Path<(String, String)>,
     headers: HeaderMap,
+    body: Result<NoBody, Problem>,
 ) -> Result<StatusCode, Problem> {
     require_admin(&shared.ports.admin, &headers)?;
+    body?;
     let record = shared.rooms.named(&room).await?;
     let unknown =
         || Problem::new(StatusCode::NOT_FOUND, "unknown_ticket", "no ticket of this room has this number");

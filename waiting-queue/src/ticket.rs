@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use edge::{Problem, bearer};
+use edge::{NoBody, Problem, bearer};
 use kernel::ports::{RoomRecord, Seen};
 use kernel::room::Standing;
 use kernel::session::{Session, Terms};
@@ -55,8 +55,10 @@ pub(crate) async fn renew(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
     headers: HeaderMap,
+    body: Result<NoBody, Problem>,
 ) -> Result<Json<TicketAnswer>, Problem> {
     let (record, ticket) = caller(&shared, &room, &headers).await?;
+    body?;
     let seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
     let refuse = |code, detail: &str| Err(Problem::new(StatusCode::CONFLICT, code, detail));
     match seen.standing {
@@ -84,8 +86,10 @@ pub(crate) async fn leave(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
     headers: HeaderMap,
+    body: Result<NoBody, Problem>,
 ) -> Result<StatusCode, Problem> {
     let (record, ticket) = caller(&shared, &room, &headers).await?;
+    body?;
     remove(&shared, &record, ticket.number, EndReason::Left).await?;
     Ok(StatusCode::NO_CONTENT)
 }

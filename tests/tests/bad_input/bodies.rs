@@ -11,7 +11,7 @@ use crate::scene::Scene;
 const BODY_MAX: usize = 64 * 1024;
 const JSON: &str = "application/json";
 
-/// Every endpoint with a body, every way it can be wrong.
+/// Every endpoint that writes, every way its body can be wrong.
 pub fn all(scene: &Scene) -> Vec<Wrong> {
     let mut wrongs = Vec::new();
     for endpoint in ENDPOINTS {
@@ -19,9 +19,28 @@ pub fn all(scene: &Scene) -> Vec<Wrong> {
             let good = body(scene);
             fields(scene, endpoint, &good, &mut wrongs);
             shapes(scene, endpoint, &good, &mut wrongs);
+        } else if endpoint.method != "GET" {
+            uncalled_for(scene, endpoint, &mut wrongs);
         }
     }
     wrongs
+}
+
+/// What says something to a call that hears nothing.
+fn uncalled_for(scene: &Scene, endpoint: &Endpoint, wrongs: &mut Vec<Wrong>) {
+    for (what, body, status, codes) in [
+        (
+            "an unknown field where no body is asked for",
+            b"{\"surprise\":1}".to_vec(),
+            &[400],
+            &["unknown_field"][..],
+        ),
+        ("no JSON where no body is asked for", b"surprise".to_vec(), &[400], &[]),
+        ("a body too long where none is asked for", vec![b' '; BODY_MAX + 1], &[413], &[]),
+    ] {
+        let call = correct_but_for_the_body(scene, endpoint).body(JSON, body);
+        wrongs.push(Wrong { what: what.to_owned(), call, statuses: status, codes });
+    }
 }
 
 fn fields(scene: &Scene, endpoint: &Endpoint, good: &Value, wrongs: &mut Vec<Wrong>) {

@@ -31,6 +31,16 @@ pub async fn all(scene: &Scene, foreign: &Scene) -> Vec<Wrong> {
             }
             wrongs.push(Wrong { what: (*what).to_owned(), call, statuses: &[401], codes: &[] });
         }
+        // Who may not call learns nothing of what the call wants.
+        let call =
+            scene.server.call(endpoint.method, &scene.path(endpoint.path)).json(&json!({ "surprise": 1 }));
+        let call = if endpoint.method == "GET" { None } else { Some(call) };
+        wrongs.extend(call.map(|call| Wrong {
+            what: "no credential and a wrong body".into(),
+            call,
+            statuses: &[401],
+            codes: &[],
+        }));
     }
     wrongs.extend(wrong_room(scene));
     wrongs.extend(authorize(scene, &passes));
