@@ -7,7 +7,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use edge::{Problem, ProblemBody, bearer};
+use kernel::ports::RoomRecord;
 use kernel::room::Standing;
+use kernel::ticket::Ticket;
 
 use crate::core::Core;
 use crate::message::ServerMessage;
@@ -47,33 +49,40 @@ pub async fn channel(
     // What is no text at all names no room either.
     let room = room.map(|Path(room)| room).unwrap_or_default();
     let (mut parts, _) = request.into_parts();
-    if let Some(upgrade) = Upgrade::of(&mut parts) {
-        // The room first: an unknown one is 404 whatever else is wrong.
-        core.rooms.named(&room).await?;
+    // The room first: an unknown one is 404 whatever else is wrong. Then the ticket, over whatever it came.
+    let record = core.rooms.named(&room).await?;
+    let upgrade = Upgrade::of(&mut parts);
+    let offered_ticket = offered(&parts.headers).find_map(|protocol| protocol.strip_prefix(TICKET_PREFIX));
+    if let Some(upgrade) = upgrade {
+        let ticket = ticket_of(&core, &record, offered_ticket)?;
         if !offered(&parts.headers).any(|protocol| protocol == PROTOCOL) {
             let detail = "offer the subprotocols turnline.v1 and ticket.<ticket>";
             return Err(Problem::bad_request("subprotocol_required", detail));
         }
-        let ticket = offered(&parts.headers).find_map(|protocol| protocol.strip_prefix(TICKET_PREFIX));
-        let visit = visit(core, &room, ticket).await?;
+        let visit = visit(core, record, ticket).await?;
         return Ok(upgrade.answer(|socket| socket::serve(socket, visit)));
     }
+    let shown = bearer(&parts.headers)?.or(offered_ticket);
     if wants_stream(&parts.headers) {
-        let ticket = bearer(&parts.headers)?;
-        return Ok(stream::answer(visit(core, &room, ticket).await?).await);
+        let ticket = ticket_of(&core, &record, shown)?;
+        return Ok(stream::answer(visit(core, record, ticket).await?).await);
     }
-    core.rooms.named(&room).await?;
+    if shown.is_some() {
+        ticket_of(&core, &record, shown)?;
+    }
     Ok(upgrade_required())
 }
 
-/// Checks the ticket and waits until this node knows at least what the store knew just now, so that a
-/// position never grows from node to node.
-async fn visit(core: Arc<Core>, room: &str, ticket: Option<&str>) -> Result<Visit, Problem> {
-    let record = core.rooms.named(room).await?;
-    let invalid =
-        || Problem::unauthorized("invalid_ticket", "this is no ticket of this room; join to get one");
-    let ticket = ticket.ok_or_else(invalid)?;
-    let ticket = core.ports.tickets.verify(&record.birth, ticket).map_err(|_| invalid())?;
+fn ticket_of(core: &Core, record: &RoomRecord, text: Option<&str>) -> Result<Ticket, Problem> {
+    let verified = text.and_then(|text| core.ports.tickets.verify(&record.birth, text).ok());
+    verified.ok_or_else(|| {
+        Problem::unauthorized("invalid_ticket", "this is no ticket of this room; join to get one")
+    })
+}
+
+/// Waits until this node knows at least what the store knew just now, so that a position never grows from
+/// node to node.
+async fn visit(core: Arc<Core>, record: Arc<RoomRecord>, ticket: Ticket) -> Result<Visit, Problem> {
     let place = core.place().ok_or_else(|| {
         let detail = "this node holds as many channels as it can; connect again, or poll tickets/me";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "channel_full", detail).retry_after(5)
@@ -89,7 +98,7 @@ async fn visit(core: Arc<Core>, room: &str, ticket: Option<&str>) -> Result<Visi
     }
     if tokio::time::timeout(core.config.catch_up, mirror.reached(seen.room.version)).await.is_err() {
         let (wanted, here) = (seen.room.version, mirror.version());
-        tracing::warn!(%room, wanted, here, "this node lags behind the store; a visitor was sent away");
+        tracing::warn!(room = %record.birth.room, wanted, here, "this node lags behind the store; a visitor was sent away");
         return Err(Problem::unavailable());
     }
     Ok(Visit::new(core, mirror, record, ticket, place))

@@ -43,7 +43,7 @@ pub struct Outbox {
     gone: AtomicBool,
 }
 
-/// One place a kind, taken in the order in which they make sense to a visitor.
+/// One place a kind, taken in the order in which they matter to a visitor: the own place before the room.
 #[derive(Debug, Default)]
 struct Unsent {
     room: Option<Outgoing>,
@@ -107,8 +107,10 @@ impl Unsent {
     }
 
     fn take(&mut self) -> Option<Outgoing> {
-        let once = self.room.take().or_else(|| self.figures.take().map(Outgoing::Figures));
-        once.or_else(|| self.admitted.take().map(Outgoing::Admitted))
+        let place = self.figures.take().map(Outgoing::Figures);
+        place
+            .or_else(|| self.admitted.take().map(Outgoing::Admitted))
+            .or_else(|| self.room.take())
             .or_else(|| self.expiring.take().map(|seconds| Outgoing::Expiring { seconds }))
             .or_else(|| self.ended.take().map(Outgoing::Ended))
             .or_else(|| std::mem::take(&mut self.away).then_some(Outgoing::Away))
@@ -150,7 +152,7 @@ mod tests {
         outbox.put(Outgoing::Expiring { seconds: 3 });
         outbox.put(Outgoing::Away);
         let expected =
-            [paused("new"), Outgoing::Admitted(session), Outgoing::Expiring { seconds: 3 }, Outgoing::Away];
+            [Outgoing::Admitted(session), paused("new"), Outgoing::Expiring { seconds: 3 }, Outgoing::Away];
         assert_eq!(all(&outbox), expected);
         outbox.put(Outgoing::Expiring { seconds: 3 });
         outbox.put(figures(1));

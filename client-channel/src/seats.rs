@@ -84,10 +84,6 @@ impl<L: Link> Seats<L> {
 
     /// Takes in a connection and tells it where its visitor stands. `at_ms` counts from any one moment on.
     pub fn seat(&mut self, number: Number, link: L, state: &RoomState, at_ms: u64) {
-        let (control, notice) = &self.room;
-        if *control != Control::Open || notice.is_some() {
-            link.put(Outgoing::Room { state: *control, notice: notice.clone() });
-        }
         let stage = stage_of(number, state);
         let view = view_of(number, stage, state);
         match (stage, view) {
@@ -98,6 +94,10 @@ impl<L: Link> Seats<L> {
                 link.put(Outgoing::Figures(view));
             }
             (Stage::Waits { .. } | Stage::Missing, None) => {}
+        }
+        let (control, notice) = &self.room;
+        if *control != Control::Open || notice.is_some() {
+            link.put(Outgoing::Room { state: *control, notice: notice.clone() });
         }
         let tab = Tab { link, told: view, told_at_ms: at_ms, put_off: false, warned_of: None };
         let visitor =

@@ -218,8 +218,8 @@ fn before_the_opening_there_are_no_positions_and_then_there_are() {
     scene.join(3, "default");
     let heard = scene.connect(3);
     let expected = [
-        Outgoing::Room { state: Control::Prequeue, notice: None },
         Outgoing::Figures(View::Prequeue { opens_at, waiting: 3 }),
+        Outgoing::Room { state: Control::Prequeue, notice: None },
     ];
     assert_eq!(heard.all(), expected);
     scene.join(1, "default");
@@ -242,7 +242,8 @@ fn a_room_tells_each_change_and_newcomers_what_is_not_plain() {
     scene.hear();
     let notice = Outgoing::Room { state: Control::Open, notice: Some("soon".into()) };
     assert_eq!(heard.all(), std::slice::from_ref(&notice));
-    assert_eq!(scene.connect(2).all()[0], notice);
+    // The own place first.
+    assert_eq!(scene.connect(2).all()[1], notice);
     scene.room.control(Control::Open, Control::Closed, None, T0);
     scene.hear();
     let closed = Outgoing::Room { state: Control::Closed, notice: Some("soon".into()) };

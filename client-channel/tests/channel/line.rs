@@ -45,9 +45,9 @@ async fn before_the_opening_there_is_no_place() {
     let scene = Scene::with(config(), policy).await;
     scene.join(3).await;
     let mut visitor = scene.connect(2).await;
-    assert_eq!(visitor.hear().await, Heard::Message(json!({"type": "room", "state": "prequeue"})));
     let expected = json!({"type": "prequeue", "opens_at": "2030-03-17T17:47:40Z", "waiting": 3});
     assert_eq!(visitor.hear().await, Heard::Message(expected));
+    assert_eq!(visitor.hear().await, Heard::Message(json!({"type": "room", "state": "prequeue"})));
     scene.join(1).await;
     assert_eq!(visitor.until("prequeue").await["waiting"], 4);
     scene.control(Control::Prequeue, Control::Open).await;
@@ -69,7 +69,9 @@ async fn the_rooms_news_come_at_once() {
         .unwrap();
     let news = json!({"type": "room", "state": "paused", "notice": "soon"});
     assert_eq!(visitor.hear().await, Heard::Message(news.clone()));
-    assert_eq!(scene.connect(2).await.hear().await, Heard::Message(news));
+    let mut newcomer = scene.connect(2).await;
+    newcomer.until_position(2).await;
+    assert_eq!(newcomer.hear().await, Heard::Message(news));
     scene.control(Control::Paused, Control::Closed).await;
     let (last, code) = visitor.end().await;
     assert_eq!((last, code), (Some(json!({"type": "ended", "reason": "room_closed"})), 1000));

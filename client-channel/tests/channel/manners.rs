@@ -21,7 +21,9 @@ async fn a_bad_ticket_is_refused_before_the_upgrade() {
         ("demo", vec!["turnline.v1", "ticket."], 401, "invalid_ticket"),
         ("demo", vec!["turnline.v1"], 401, "invalid_ticket"),
         ("demo", vec![good.as_str()], 400, "subprotocol_required"),
-        ("demo", vec![], 400, "subprotocol_required"),
+        // A bad ticket is told first, whatever else is missing.
+        ("demo", vec![forged.as_str()], 401, "invalid_ticket"),
+        ("demo", vec![], 401, "invalid_ticket"),
         ("nobody", vec!["turnline.v1", good.as_str()], 404, "unknown_room"),
         ("No%20Room", vec!["turnline.v1", good.as_str()], 404, "unknown_room"),
         ("%FF", vec!["turnline.v1", good.as_str()], 404, "unknown_room"),
@@ -29,9 +31,11 @@ async fn a_bad_ticket_is_refused_before_the_upgrade() {
         let refused = scene.try_connect(room, &protocols).await.err();
         assert_eq!(refused, Some((status, code.to_owned(), false)), "{room} {protocols:?}");
     }
-    for (ticket, accept, status) in
-        [(scene.ticket(1).as_str(), "*/*", 426), ("nonsense", "text/event-stream", 401)]
-    {
+    for (ticket, accept, status) in [
+        (scene.ticket(1).as_str(), "*/*", 426),
+        ("nonsense", "*/*", 401),
+        ("nonsense", "text/event-stream", 401),
+    ] {
         let answer = scene.get(ticket, accept).await;
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
