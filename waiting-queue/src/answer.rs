@@ -79,7 +79,8 @@ impl TicketAnswer {
             }
             Standing::Session(_) => {
                 answer.state = "active";
-                answer.eta_seconds = Some(0);
+                (answer.eta_seconds, answer.eta_low_seconds, answer.eta_high_seconds) =
+                    (Some(0), Some(0), Some(0));
                 answer.poll_after_seconds = Some(poll_after(u64::MAX, record.policy.grace_seconds));
             }
             Standing::Ended(reason) => {

@@ -25,7 +25,7 @@ pub(crate) async fn authorize(
 ) -> Result<StatusCode, Problem> {
     let refused = |detail: &str| Problem::unauthorized("invalid_pass", detail);
     let room = room_of(query.as_deref().unwrap_or_default())
-        .ok_or_else(|| Problem::bad_request("room_required", "name the room: /v1/authorize?room=…"))?;
+        .ok_or_else(|| Problem::unauthorized("room_required", "name the room: /v1/authorize?room=…"))?;
     let record = shared.rooms.named(room).await.map_err(|problem| match problem.status {
         StatusCode::NOT_FOUND => refused("there is no such room"),
         _ => problem,

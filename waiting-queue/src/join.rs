@@ -7,11 +7,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use edge::{Problem, bearer, idempotency_key, read_json};
-use kernel::ports::RoomRecord;
-use kernel::room::{Join, Joined};
+use kernel::ports::{JoinAnswer, RoomRecord};
+use kernel::room::{Join, Joined, Standing};
+use kernel::session::Session;
 use kernel::ticket::Ticket;
 use kernel::visitor_token::{self, BadVisitor, Visitor};
-use kernel::words::{Digest, LaneName};
+use kernel::words::{Digest, EndReason, LaneName, RoomId};
 use serde::Deserialize;
 
 use crate::Shared;
@@ -72,7 +73,7 @@ pub(crate) async fn join(
         visitor: sub.as_ref().map(|sub| Digest::of(&[b"visitor", name, sub.as_bytes()])),
         key: key.map(|key| Digest::of(&[b"key", name, whose, key.as_bytes()])),
     };
-    let answered = shared.joiner.join(&record.birth.room, wish).await?;
+    let answered = place(&shared, &record.birth.room, wish).await?;
     let (status, number) = match answered.joined {
         Joined::New(number) => (StatusCode::CREATED, number),
         Joined::Held(number) => (StatusCode::OK, number),
@@ -88,6 +89,23 @@ pub(crate) async fn join(
     let mut answer = TicketAnswer::new(&record, number, &answered.seen).ok_or_else(Problem::unavailable)?;
     answer.ticket = Some(shared.ports.tickets.sign(&record.birth, &ticket));
     Ok((status, Json(answer)))
+}
+
+/// A number for the wish. A slot whose time is over is no place any more, even if no sweep has run yet: it
+/// ends here, and the visitor joins anew.
+async fn place(shared: &Shared, room: &RoomId, wish: Join) -> Result<JoinAnswer, Problem> {
+    let answered = shared.joiner.join(room, wish.clone()).await?;
+    let (Joined::Held(number), Standing::Session(Session::Active { expires_at, .. })) =
+        (answered.joined, answered.seen.standing)
+    else {
+        return Ok(answered);
+    };
+    let now = shared.now();
+    if now < expires_at {
+        return Ok(answered);
+    }
+    edge::end(shared.ports.store.as_ref(), room, number, EndReason::Expired, now).await?;
+    shared.joiner.join(room, wish).await
 }
 
 /// Without a visitor token a room that knows its visitors answers only who shows a ticket that still counts.

@@ -1,8 +1,11 @@
 //! Joining, joining again, leaving: one place a visitor, and nobody else's.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use turnline_tests::{Server, fresh_key};
 
 #[tokio::test]
@@ -91,6 +94,19 @@ async fn leaving_is_idempotent_and_coming_back_is_a_new_place_at_the_back() {
 }
 
 #[tokio::test]
+async fn a_slot_whose_time_is_over_is_no_place_to_come_back_to() {
+    let server = Server::start(&[]).await;
+    server.room("r", &json!({ "active_seconds": 1, "max_session_seconds": 1 })).await;
+    let (insider, _) = server.admitted("r").await;
+    let expires_at = server.status(&insider).await.text_of("expires_at");
+    // From that very moment on, whether or not the slot was swept up already.
+    until_after(&expires_at).await;
+    let back = server.joining("r").bearer(&insider.ticket).json(&json!({})).send().await.expect(201);
+    assert_eq!(back.number_of("number"), 2);
+    assert_eq!(server.status(&insider).await.json["reason"], "expired");
+}
+
+#[tokio::test]
 async fn leaving_over_the_channel_ends_the_place() {
     let server = Server::start(&[]).await;
     server.room("r", &json!({})).await;
@@ -117,4 +133,11 @@ async fn a_full_line_says_when_to_come_back() {
     server.joining("r").bearer(&first.ticket).json(&json!({})).send().await.expect(200);
     server.leave(&first).await.expect(204);
     server.join("r").await;
+}
+
+/// Waits until a time that the server named has passed.
+#[allow(clippy::disallowed_methods, reason = "outside the system, the clock is the clock")]
+async fn until_after(time: &str) {
+    let left = OffsetDateTime::parse(time, &Rfc3339).expect("RFC 3339") - OffsetDateTime::now_utc();
+    tokio::time::sleep(left.max(time::Duration::ZERO).unsigned_abs() + Duration::from_millis(1)).await;
 }
