@@ -5,12 +5,13 @@ mod limits;
 mod operator;
 mod settings;
 mod simulate;
+mod surroundings;
 mod telemetry;
 mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Joins and pushes are many small allocations on many threads; glibc's allocator cost a tenth of a join.
 #[global_allocator]
@@ -38,13 +39,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match called().and_then(run) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("turnline: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn called() -> anyhow::Result<Command> {
+    let matches = surroundings::surround(Cli::command())?.get_matches();
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

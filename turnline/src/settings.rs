@@ -1,14 +1,17 @@
 //! Settings of `up`: flags win, then `TURNLINE_…` in the environment, then `turnline.toml`, then defaults.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
-use clap::Args;
+use anyhow::{Context, bail};
+use clap::{Args, CommandFactory};
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use figment::providers::{Data, Env, Format, Serialized, Toml};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::{Cli, surroundings};
 
 /// Secrets come from the environment alone, never from a flag or a file.
 pub const SECRET: &str = "TURNLINE_SECRET";
@@ -84,13 +87,14 @@ pub enum LogFormat {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Settings {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    #[serde(deserialize_with = "switch")]
     pub demo: bool,
     pub demo_capacity: u64,
     pub demo_seats: usize,
+    #[serde(deserialize_with = "switch")]
     pub charges: bool,
     pub max_holds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +127,7 @@ impl Settings {
             Some(path) => Toml::file_exact(path),
             None => Toml::file("turnline.toml"),
         };
+        known_keys(&file)?;
         Figment::from(Serialized::defaults(Self::default()))
             .merge(file)
             .merge(Env::prefixed("TURNLINE_").only(&KEYS))
@@ -151,6 +156,40 @@ impl Settings {
     }
 }
 
+/// The file is shared by all commands; a key that none of them has is a slip of the pen.
+fn known_keys(file: &Data<Toml>) -> anyhow::Result<()> {
+    let keys: BTreeMap<String, serde_json::Value> =
+        Figment::from(file).extract().context("the settings cannot be read (turnline.toml)")?;
+    let clients = surroundings::client_keys(&Cli::command());
+    match keys.keys().find(|key| !KEYS.contains(&key.as_str()) && !clients.contains(key)) {
+        None => Ok(()),
+        Some(key) => bail!("the settings cannot be read: turnline.toml has {key:?}, which is no setting"),
+    }
+}
+
+/// A yes or no as the environment writes it: `true`, `1`, `yes`, `on`, or their opposites.
+fn switch<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Plain(bool),
+        Number(u64),
+        Word(String),
+    }
+    let wrong = || de::Error::custom("write true or false");
+    match Written::deserialize(from)? {
+        Written::Plain(yes) => Ok(yes),
+        Written::Number(0) => Ok(false),
+        Written::Number(1) => Ok(true),
+        Written::Number(_) => Err(wrong()),
+        Written::Word(word) => match word.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" | "" => Ok(false),
+            _ => Err(wrong()),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +208,29 @@ mod tests {
         known.sort_unstable();
         keys.sort_unstable();
         assert_eq!(known, keys);
+    }
+
+    #[test]
+    fn a_switch_is_written_in_many_ways() {
+        for (text, expected) in [
+            ("true", Some(true)),
+            ("1", Some(true)),
+            (r#""Yes""#, Some(true)),
+            (r#""off""#, Some(false)),
+            ("0", Some(false)),
+            ("2", None),
+            (r#""maybe""#, None),
+        ] {
+            assert_eq!(switch(&mut serde_json::Deserializer::from_str(text)).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_have_the_keys_of_other_commands() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "max_holds = 2\nurl = \"http://127.0.0.1:1\"\nvisitors = 9\n").unwrap();
+        let flags = UpFlags { config: Some(file.path().to_owned()), ..UpFlags::default() };
+        assert_eq!(Settings::load(&flags).unwrap().max_holds, 2);
     }
 
     #[test]
