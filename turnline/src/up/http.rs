@@ -12,12 +12,17 @@ use edge::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::system::{Readiness, System};
 use crate::telemetry::Figures;
+
+const PROBLEM: &str = "application/problem+json";
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -36,6 +41,7 @@ pub fn router(system: &System, figures: Figures) -> Router {
         .merge(system.reservation_api.routes())
         .split_for_parts();
     describe_tokens(&mut description);
+    describe_answers(&mut description);
     let health = Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
@@ -76,6 +82,34 @@ fn describe_tokens(description: &mut utoipa::openapi::OpenApi) {
     ] {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build();
         components.add_security_scheme(name, SecurityScheme::Http(scheme));
+    }
+}
+
+/// What holds for every call: each answer says what it is, a refusal is a problem, and any call may be refused.
+fn describe_answers(description: &mut utoipa::openapi::OpenApi) {
+    let problem = || {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build();
+        ResponseBuilder::new().description("Refused").content(PROBLEM, content).build()
+    };
+    let operations = description.paths.paths.values_mut().flat_map(|path| {
+        [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().flatten()
+    });
+    for operation in operations {
+        for (status, response) in &mut operation.responses.responses {
+            let RefOr::T(response) = response else { continue };
+            if response.description.is_empty() {
+                let known = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
+                let reason = known.and_then(|status| status.canonical_reason()).unwrap_or("Refused");
+                reason.clone_into(&mut response.description);
+            }
+            if status.starts_with(['4', '5'])
+                && let Some(body) = response.content.shift_remove("application/json")
+            {
+                response.content.insert(PROBLEM.to_owned(), body);
+            }
+        }
+        let responses = &mut operation.responses.responses;
+        responses.entry("default".to_owned()).or_insert_with(|| problem().into());
     }
 }
 
