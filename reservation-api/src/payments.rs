@@ -84,7 +84,7 @@ async fn pay(
 
 /// Read a payment of one's own.
 #[utoipa::path(
-    get, path = "/v1/payments/{id}", tag = "shop", security(("pass" = [])),
+    get, operation_id = "payment", path = "/v1/payments/{id}", tag = "shop", security(("pass" = [])),
     params(("id" = String, Path, description = "The payment")),
     responses(
         (status = 200, body = PaymentBody),
@@ -103,7 +103,7 @@ async fn read(
 
 /// One's own payments, failed ones too, the newest first.
 #[utoipa::path(
-    get, path = "/v1/payments", tag = "shop", security(("pass" = [])), params(Part),
+    get, operation_id = "payments", path = "/v1/payments", tag = "shop", security(("pass" = [])), params(Part),
     responses(
         (status = 200, body = Items<PaymentBody>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json", description = "invalid_limit, invalid_cursor, invalid_query"),

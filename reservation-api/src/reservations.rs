@@ -93,7 +93,7 @@ async fn hold(
 
 /// Read a reservation of one's own.
 #[utoipa::path(
-    get, path = "/v1/reservations/{id}", tag = "shop", security(("pass" = [])),
+    get, operation_id = "reservation", path = "/v1/reservations/{id}", tag = "shop", security(("pass" = [])),
     params(("id" = String, Path, description = "The reservation")),
     responses(
         (status = 200, body = ReservationBody),

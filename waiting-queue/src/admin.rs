@@ -125,7 +125,7 @@ pub(crate) struct NoticeBody {
     text: Option<String>,
 }
 
-#[utoipa::path(get, path = "/v1/admin/rooms", tag = "admin", security(("admin" = [])),
+#[utoipa::path(get, operation_id = "rooms", path = "/v1/admin/rooms", tag = "admin", security(("admin" = [])),
     responses((status = 200, body = RoomList), (status = 401, body = edge::ProblemBody)))]
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
