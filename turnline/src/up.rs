@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
@@ -28,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(15);
 
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     start_logs(settings.log_format)?;
+    // Before anybody is told that we are up.
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
     let figures = Figures::start()?;
     let files = limits::raise_open_files();
     let secrets = Secrets::load_or_make(&settings.data_dir)?;
@@ -53,7 +55,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     });
 
     tokio::select! {
-        told = told_to_stop() => told?,
+        told = told_to_stop(&mut terminate) => told?,
         () = stop.cancelled() => {}
     }
     tracing::info!("draining: visitors are told to reconnect, services finish; a second signal ends at once");
@@ -66,7 +68,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     tokio::select! {
         () = drained => {}
         () = tokio::time::sleep(DRAIN) => tracing::warn!("the drain took too long and is cut"),
-        again = told_to_stop() => again?,
+        again = told_to_stop(&mut terminate) => again?,
     }
     tokio::task::spawn_blocking(move || running.close()).await?;
     tracing::info!("stopped");
@@ -82,8 +84,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     socket.listen(BACKLOG).with_context(why)
 }
 
-async fn told_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+async fn told_to_stop(terminate: &mut Signal) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C cannot be heard")?,

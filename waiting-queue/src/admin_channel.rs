@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -13,12 +13,33 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use edge::{Problem, require_admin};
 use kernel::words::RoomId;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::Shared;
 use crate::admin::Stats;
 
 const TICK: Duration = Duration::from_secs(1);
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// How long operators have to take their leave when the process stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The operators who look on.
+#[derive(Default)]
+pub(crate) struct Operators {
+    leaving: CancellationToken,
+    channels: TaskTracker,
+}
+
+impl Operators {
+    /// Tells all to connect again, and waits until they have heard it.
+    pub(crate) async fn dismiss(&self) {
+        self.leaving.cancel();
+        self.channels.close();
+        // Who does not listen is not waited for.
+        let _ = tokio::time::timeout(FAREWELL, self.channels.wait()).await;
+    }
+}
 
 #[derive(Serialize)]
 struct StatsMessage<'a> {
@@ -28,7 +49,7 @@ struct StatsMessage<'a> {
 }
 
 /// A WebSocket that tells the room's figures whenever they changed, at most once a second.
-#[utoipa::path(get, path = "/v1/admin/rooms/{room}/channel", tag = "admin", params(("room" = String, Path)), security(("admin" = [])),
+#[utoipa::path(get, operation_id = "live_stats", path = "/v1/admin/rooms/{room}/channel", tag = "admin", params(("room" = String, Path)), security(("admin" = [])),
     responses((status = 101), (status = 401, body = edge::ProblemBody), (status = 404, body = edge::ProblemBody)))]
 pub(crate) async fn channel(
     State(shared): State<Arc<Shared>>,
@@ -44,7 +65,11 @@ pub(crate) async fn channel(
     let room = record.birth.room.clone();
     let upgrade =
         upgrade.protocols(["turnline.v1"]).max_message_size(MESSAGE_BYTES_MAX).read_buffer_size(512);
-    Ok(upgrade.on_upgrade(move |socket| tell(socket, shared, room)))
+    let channel = shared.operators.channels.token();
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        tell(socket, shared, room).await;
+        drop(channel);
+    }))
 }
 
 fn token_in_subprotocol(shared: &Shared, headers: &HeaderMap) -> bool {
@@ -65,6 +90,12 @@ async fn tell(mut socket: WebSocket, shared: Arc<Shared>, room: RoomId) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = shared.operators.leaving.cancelled() => {
+                let again = CloseFrame { code: close_code::RESTART, reason: "".into() };
+                // Whether or not it is heard, this is the end.
+                let _ = socket.send(Message::Close(Some(again))).await;
+                return;
+            }
             message = socket.recv() => match message {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 // The operator's page says nothing; whoever does is not it.

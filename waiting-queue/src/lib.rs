@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     polls: Polls,
     rate: JoinRate,
     draws: room::Draws,
+    operators: admin_channel::Operators,
     /// Held while a room is configured: two policies never overtake each other between registry and store.
     configuring: tokio::sync::Mutex<()>,
 }
@@ -74,6 +75,7 @@ impl WaitingQueue {
             polls: Polls::new(format!("waiting-queue.{}", config.node)),
             rate: JoinRate::new(config.joins_per_minute_per_address),
             draws: room::Draws::default(),
+            operators: admin_channel::Operators::default(),
             configuring: tokio::sync::Mutex::default(),
             ports,
         };
@@ -98,7 +100,8 @@ impl WaitingQueue {
             .with_state(self.shared.clone())
     }
 
-    /// Puts the registry's rooms in force, then reports polls as presence and follows policy changes.
+    /// Puts the registry's rooms in force, then reports polls as presence and follows policy changes; at the
+    /// end tells operators who look on to connect again.
     pub async fn run(self, stop: CancellationToken) {
         self.reconcile(&stop).await;
         let polls = self.shared.polls.report(&self.shared.ports, stop.clone());
@@ -117,6 +120,7 @@ impl WaitingQueue {
             Ok::<_, std::convert::Infallible>(())
         });
         tokio::join!(polls, evict);
+        self.shared.operators.dismiss().await;
     }
 
     /// A room that was registered but never reached the store gets there now.

@@ -139,5 +139,6 @@ async fn a_full_line_says_when_to_come_back() {
 #[allow(clippy::disallowed_methods, reason = "outside the system, the clock is the clock")]
 async fn until_after(time: &str) {
     let left = OffsetDateTime::parse(time, &Rfc3339).expect("RFC 3339") - OffsetDateTime::now_utc();
+    // sleep: until a moment the server itself named.
     tokio::time::sleep(left.max(time::Duration::ZERO).unsigned_abs() + Duration::from_millis(1)).await;
 }
