@@ -86,7 +86,7 @@ async fn a_revoked_visitor_is_out_and_stays_out() {
 
 #[tokio::test]
 async fn the_operators_figures_are_there_and_live() {
-    let server = Server::start(&[]).await;
+    let mut server = Server::start(&[]).await;
     server.room("r", &json!({})).await;
     let _insider = server.admitted("r").await;
     server.join("r").await;
@@ -100,6 +100,9 @@ async fn the_operators_figures_are_there_and_live() {
     assert!(matches!(live.next().await, Frame::Message(_)));
     server.join("r").await;
     live.until_that("two waiting", |message| message["waiting"] == 2).await;
+    server.signal_term();
+    assert_eq!(live.closed().await, 1012, "the operator is told to reconnect too");
+    assert!(server.wait_for_exit().await.success());
 }
 
 #[tokio::test]
@@ -145,4 +148,15 @@ async fn a_concert_added_once_is_sold_in_its_room() {
 async fn revoke(server: &Server, number: i64) {
     let answer = server.admin("POST", &format!("/rooms/r/tickets/{number}/revoke")).send().await;
     assert!((200..300).contains(&answer.status), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_may_ask() {
+    let server = Server::start(&[]).await;
+    let asked = server.call("OPTIONS", "/v1/rooms/r/tickets").header("origin", "https://shop.example");
+    let asked = asked.header("access-control-request-method", "POST");
+    let answer = asked.header("access-control-request-headers", "authorization").send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    server.call("PUT", "/v1/concerts").send().await.expect_problem(405, "method_not_allowed");
 }

@@ -48,12 +48,13 @@ pub fn router(system: &System, figures: Figures) -> Router {
         .with_state(system.readiness())
         .route("/metrics", get(render).with_state(figures));
     routes
+        // Before the layer, which answers what browsers ask beforehand.
+        .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(from_any_origin())
-        .merge(health)
-        .merge(web::routes())
+        .merge(health.method_not_allowed_fallback(edge::method_not_allowed))
+        .merge(web::routes().method_not_allowed_fallback(edge::method_not_allowed))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(edge::not_found)
-        .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
 }
 
