@@ -1,7 +1,7 @@
 //! Visitor tokens: HS256 JWTs by which the shop's own backend says who a visitor is.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::ticket::SUB_BYTES_MAX;
 use crate::words::{LaneName, Timestamp};
@@ -9,7 +9,8 @@ use crate::words::{LaneName, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Visitor {
     pub sub: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970; a part of a second is left out.
+    #[serde(deserialize_with = "whole_seconds")]
     pub exp: u64,
     /// The lane that was granted.
     #[serde(default)]
@@ -40,6 +41,13 @@ pub fn verify(jwt: &str, key: &[u8], now: Timestamp) -> Result<Visitor, BadVisit
     if now.as_seconds() >= visitor.exp { Err(BadVisitor::Expired) } else { Ok(visitor) }
 }
 
+/// RFC 7519 lets a date have a fraction.
+fn whole_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let seconds = f64::deserialize(from)?;
+    // Saturating: a date far beyond is the last one there is, and one before 1970 is over.
+    Ok(seconds as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use jsonwebtoken::{EncodingKey, Header};
@@ -61,6 +69,10 @@ mod tests {
         assert_eq!(verify(&good, b"other", NOW), Err(BadVisitor::Forged));
         assert_eq!(verify(&good, b"key", NOW.plus_seconds(100)), Err(BadVisitor::Expired));
         assert_eq!(verify(&token(json!({"sub": "ann"}), b"key"), b"key", NOW), Err(BadVisitor::Forged));
+        let fraction = token(json!({"sub": "ann", "exp": 1_700_000_000.9}), b"key");
+        assert_eq!(verify(&fraction, b"key", NOW), Err(BadVisitor::Expired));
+        let fraction = token(json!({"sub": "ann", "exp": 1_700_000_001.5}), b"key");
+        assert!(verify(&fraction, b"key", NOW).is_ok());
         let long = token(json!({"sub": "x".repeat(129), "exp": 1_700_000_100}), b"key");
         assert_eq!(verify(&long, b"key", NOW), Err(BadVisitor::Sub));
     }

@@ -42,8 +42,11 @@ fn one(name: &str, file: &Path) -> anyhow::Result<String> {
             kept(file).with_context(|| format!("the secret in {} cannot be read or made", file.display()))?
         }
     };
+    if secret.is_empty() {
+        bail!("{name} is empty; set one, or unset it to have one made");
+    }
     if secret.len() < CHARS_MIN {
-        bail!("{name} is shorter than {CHARS_MIN} characters; set a longer one, or none to have one made");
+        tracing::warn!("{name} is shorter than {CHARS_MIN} characters and can be guessed; set a longer one");
     }
     Ok(secret)
 }
