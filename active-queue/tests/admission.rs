@@ -1,14 +1,18 @@
-//! Admission over the reference store, in tokio's stopped time: who is called, when rooms open and close,
-//! what payments do, and that neither faults nor a second replica break an order.
+//! Admission over the embedded backend: who is called, when rooms open and close, what payments do, and that
+//! neither faults nor a second replica break an order.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use active_queue::{ActiveQueue, Config, Ports};
-use edge::stand_in::{LogPort, TokioClock, World};
-use kernel::contract::policy;
+use backend::clock::SystemClock;
+use backend::embedded::{Embedded, Options};
+use kernel::contract::faulty::{Fate, Faulty};
+use kernel::contract::story::Story;
+use kernel::contract::{T0, policy};
 use kernel::control::Control;
 use kernel::event::{Event, PaymentFact, PaymentRef, Record, RoomEvent, RoomFact};
 use kernel::lottery::{Draw, Ingredients, arrivals_root};
@@ -17,47 +21,67 @@ use kernel::ports::{Clock, EventLog, Registry, RoomRecord, RoomStore};
 use kernel::room::Join;
 use kernel::ticket::{RoomBirth, TicketKey};
 use kernel::words::{EndReason, LaneName, Number, RoomId, Timestamp};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-const START: Timestamp = TokioClock::START;
 const SECRET: [u8; 32] = [7; 32];
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(60);
+const FAST: Duration = Duration::from_millis(20);
+/// No second tick comes: what happens later, something else brought about.
+const ONE_TICK: Duration = Duration::from_secs(3600);
 
 struct Scene {
-    world: World,
+    store: Embedded,
+    /// The store as the service has it.
+    faulty: Arc<Faulty>,
+    clock: Arc<dyn Clock>,
     room: RoomId,
+    story: Story,
+    stop: CancellationToken,
     _stop: DropGuard,
+    _directory: tempfile::TempDir,
 }
 
 impl Scene {
-    /// A room under `policy`, and `replicas` of the service at work.
-    async fn with(policy: Policy, replicas: usize) -> Self {
-        let (world, room) = (World::new(), RoomId::parse("demo").unwrap());
+    async fn with(policy: Policy) -> Self {
+        Self::at(policy, Arc::new(SystemClock)).await
+    }
+
+    /// A room under `policy`, and nobody at work yet.
+    async fn at(policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Embedded::open(directory.path(), Options { redeliver_every: Some(3) }).unwrap();
+        let room = RoomId::parse("demo").unwrap();
         let record = RoomRecord {
             birth: RoomBirth { room: room.clone(), born: 1 },
             policy: policy.clone(),
             visitor_key: None,
             lottery_secret: SECRET,
         };
-        world.registry.save(&record).await.unwrap();
-        world.store.configure(&room, &policy, None, START).await.unwrap();
+        store.save(&record).await.unwrap();
+        store.configure(&room, &policy, None, clock.now()).await.unwrap();
+        let (faulty, story) = (Faulty::over(Arc::new(store.clone())), Story::of(&room, &store).await);
         let stop = CancellationToken::new();
-        for _ in 0..replicas {
-            let ports = Ports {
-                store: world.store.clone(),
-                registry: world.registry.clone(),
-                log: Arc::new(LogPort(world.log.clone())),
-                clock: world.clock.clone(),
-                tickets: tickets(),
-            };
-            tokio::spawn(ActiveQueue::new(Config::default(), ports).run(stop.clone()));
-        }
-        Self { world, room, _stop: stop.drop_guard() }
+        let _stop = stop.clone().drop_guard();
+        Self { store, faulty, clock, room, story, stop, _stop, _directory: directory }
+    }
+
+    /// Sets one replica of the service to work.
+    fn start(&self, tick: Duration) {
+        let ports = Ports {
+            store: self.faulty.clone(),
+            registry: Arc::new(self.store.clone()),
+            log: Arc::new(self.store.clone()),
+            clock: self.clock.clone(),
+            tickets: tickets(),
+        };
+        tokio::spawn(ActiveQueue::new(Config { tick }, ports).run(self.stop.clone()));
     }
 
     async fn join(&self, count: usize) {
         let one = Join { lane: LaneName::default_lane(), holding: None, visitor: None, key: None };
-        let now = self.world.clock.now();
-        self.world.store.join(&self.room, vec![one; count], now).await.unwrap();
+        self.store.join(&self.room, vec![one; count], self.clock.now()).await.unwrap();
     }
 
     async fn pay(&self, number: Number) {
@@ -74,17 +98,55 @@ impl Scene {
         let record = Record {
             id: format!("payment.{number}"),
             room: self.room.clone(),
-            at: self.world.clock.now(),
+            at: self.clock.now(),
             traceparent: None,
             event: Event::Payment(PaymentFact::PaymentCompleted(payment)),
         };
-        LogPort(self.world.log.clone()).publish(vec![record]).await.unwrap();
+        self.store.publish(vec![record]).await.unwrap();
     }
 
-    async fn until(&self, enough: impl Fn(&[RoomEvent]) -> bool) -> Vec<RoomEvent> {
-        let waited = self.world.log.until(&self.room, enough);
-        tokio::time::timeout(Duration::from_secs(3600), waited).await.expect("it never happened")
+    async fn until(&mut self, enough: impl Fn(&[RoomEvent]) -> bool) -> Vec<RoomEvent> {
+        soon(self.story.until(enough)).await
     }
+
+    /// All that happened so far.
+    async fn so_far(&mut self) -> Vec<RoomEvent> {
+        let version = self.store.summary(&self.room).await.unwrap().version;
+        soon(self.story.through(version)).await
+    }
+}
+
+/// Time that goes by only as it is looked at, so that minutes take no longer than looks at them do.
+struct Strides {
+    looks: watch::Sender<u64>,
+    stride_ms: u64,
+}
+
+impl Strides {
+    fn of(stride_ms: u64) -> Arc<Self> {
+        Arc::new(Self { looks: watch::Sender::new(0), stride_ms })
+    }
+
+    /// Waits until the time was looked at so many times more.
+    async fn looked_at(&self, times: u64) {
+        let enough = *self.looks.borrow() + times;
+        soon(self.looks.subscribe().wait_for(|looks| *looks >= enough)).await.unwrap();
+    }
+}
+
+impl Clock for Strides {
+    fn now(&self) -> Timestamp {
+        let mut before = 0;
+        self.looks.send_modify(|looks| {
+            before = *looks;
+            *looks += 1;
+        });
+        T0.plus_millis(before * self.stride_ms)
+    }
+}
+
+async fn soon<T>(waited: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, waited).await.expect("it never happened")
 }
 
 fn tickets() -> TicketKey {
@@ -115,35 +177,48 @@ fn states(events: &[RoomEvent]) -> Vec<(Control, Timestamp)> {
     events.iter().filter_map(of).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn slots_are_filled_in_order_and_a_payment_lets_the_next_in() {
-    let scene = Scene::with(policy(2), 1).await;
+/// What was told of the room's progress: its state, and how many wait, are active, and were called.
+fn told(events: &[RoomEvent]) -> Vec<(Control, u64, u64, u64)> {
+    let of = |event: &RoomEvent| match event.fact {
+        RoomFact::RoomProgressed { state, waiting, active, called_through, .. } => {
+            Some((state, waiting, active, called_through))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn slots_are_filled_in_order_and_a_payment_lets_the_next_in_before_any_tick() {
+    let mut scene = Scene::with(policy(2)).await;
     scene.join(5).await;
+    scene.start(ONE_TICK);
     assert_eq!(called(&scene.until(|events| called(events).len() >= 2).await), vec![1, 2]);
-    let paid_at = scene.world.clock.now();
+    // Number 5 is not called here: its payment frees nothing.
+    scene.pay(5).await;
     scene.pay(1).await;
     scene.pay(1).await;
-    scene.pay(4).await;
     let events = scene.until(|events| called(events).len() >= 3).await;
     assert_eq!(called(&events), vec![1, 2, 3]);
     assert_eq!(released(&events), vec![(1, EndReason::Paid)]);
-    assert!(events.last().unwrap().at.since(paid_at) < 1000, "the next was called before any tick");
     scene.pay(2).await;
     let events = scene.until(|events| called(events).len() >= 4).await;
+    assert_eq!(called(&events), vec![1, 2, 3, 4]);
     assert_eq!(released(&events), vec![(1, EndReason::Paid), (2, EndReason::Paid)]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_room_opens_at_its_time_and_draws_the_lottery() {
-    let opens_at = START.plus_millis(30_300);
+    let opens_at = SystemClock.now().plus_millis(700);
     let lottery = Policy { opens_at: Some(opens_at), prequeue: PrequeueOrder::Lottery, ..policy(3) };
-    let scene = Scene::with(lottery, 1).await;
+    let mut scene = Scene::with(lottery).await;
     scene.join(50).await;
+    scene.start(ONE_TICK);
     let events = scene.until(|events| called(events).len() >= 3).await;
     let (state, at) = states(&events)[0];
     assert_eq!(state, Control::Open);
-    assert!(at >= opens_at && at.since(opens_at) < 100, "opened {} ms late", at.since(opens_at));
-    let drawn = scene.world.store.snapshot(&scene.room).await.unwrap().drawn.unwrap();
+    assert!(at >= opens_at, "opened {} ms early", opens_at.since(at));
+    let drawn = scene.store.snapshot(&scene.room).await.unwrap().drawn.unwrap();
     let birth = RoomBirth { room: scene.room.clone(), born: 1 };
     let list_root = arrivals_root((1..=50).map(|number| tickets().id(&birth, number)));
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -153,40 +228,50 @@ async fn a_room_opens_at_its_time_and_draws_the_lottery() {
     assert_eq!(called(&events).into_iter().collect::<BTreeSet<_>>(), first);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_room_closes_at_its_time_once() {
-    let closes_at = START.plus_seconds(20);
-    let scene = Scene::with(Policy { closes_at: Some(closes_at), ..policy(0) }, 1).await;
+    let closes_at = SystemClock.now().plus_millis(700);
+    let mut scene = Scene::with(Policy { closes_at: Some(closes_at), ..policy(0) }).await;
     scene.join(2).await;
+    scene.start(ONE_TICK);
     let events = scene.until(|events| !states(events).is_empty()).await;
     let (state, at) = states(&events)[0];
     assert_eq!(state, Control::Closed);
-    assert!(at >= closes_at && at.since(closes_at) < 100);
-    let now = scene.world.clock.now();
-    assert!(scene.world.store.control(&scene.room, Control::Closed, Control::Open, None, now).await.unwrap());
-    scene.join(1).await;
-    // sleep: time is stopped; ten ticks pass at once
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let summary = scene.world.store.summary(&scene.room).await.unwrap();
-    assert_eq!((summary.control, summary.waiting), (Control::Open, 1));
+    assert!(at >= closes_at, "closed {} ms early", closes_at.since(at));
+    let now = scene.clock.now();
+    assert!(scene.store.control(&scene.room, Control::Closed, Control::Open, None, now).await.unwrap());
+    // Who joins has the room looked at, and each progress is told by another tick.
+    scene.start(FAST);
+    for waiting in 1..=10 {
+        scene.join(1).await;
+        scene.until(|events| told(events).contains(&(Control::Open, waiting, 0, 0))).await;
+    }
+    let kept: Vec<_> = states(&scene.so_far().await).into_iter().map(|(state, _)| state).collect();
+    assert_eq!(kept, vec![Control::Closed, Control::Open]);
+    let summary = scene.store.summary(&scene.room).await.unwrap();
+    assert_eq!((summary.control, summary.waiting), (Control::Open, 10));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_room_that_lost_its_opening_time_opens() {
-    let opens_at = Some(START.plus_seconds(3000));
-    let scene = Scene::with(Policy { opens_at, ..policy(1) }, 1).await;
+    let opens_at = SystemClock.now().plus_seconds(3000);
+    let mut scene = Scene::with(Policy { opens_at: Some(opens_at), ..policy(1) }).await;
+    scene.start(FAST);
     scene.join(1).await;
-    scene.world.store.configure(&scene.room, &policy(1), None, START).await.unwrap();
+    scene.until(|events| !told(events).is_empty()).await;
+    scene.store.configure(&scene.room, &policy(1), None, scene.clock.now()).await.unwrap();
     let events = scene.until(|events| !called(events).is_empty()).await;
-    assert!(events.last().unwrap().at.since(START) < 5_000);
+    assert!(events.last().unwrap().at < opens_at);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_pace_is_kept_and_used() {
-    let scene = Scene::with(Policy { admit_per_minute: Some(120), ..policy(1000) }, 1).await;
+    let paced = Policy { admit_per_minute: Some(120), ..policy(1000) };
+    let mut scene = Scene::at(paced, Strides::of(100)).await;
     scene.join(500).await;
+    scene.start(Duration::from_millis(2));
     let events = scene.until(|events| called(events).len() >= 240).await;
-    let minutes = events.last().unwrap().at.since(START) as f64 / 60_000.0;
+    let minutes = events.last().unwrap().at.since(T0) as f64 / 60_000.0;
     assert!((1.8..2.2).contains(&minutes), "240 at 120 a minute took {minutes} minutes");
     for (at, event) in events.iter().enumerate() {
         let minute = events[at..].iter().take_while(|later| later.at.since(event.at) < 60_000);
@@ -195,28 +280,33 @@ async fn the_pace_is_kept_and_used() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_store_that_fails_is_asked_again() {
-    let scene = Scene::with(policy(40), 1).await;
-    for round in 0..20 {
-        scene.world.store.fail_next(round % 7);
-        let one = Join { lane: LaneName::default_lane(), holding: None, visitor: None, key: None };
-        // Whatever became of it: the room is as full as it says.
-        let _ = scene.world.store.join(&scene.room, vec![one; 3], START).await;
-        let summary = loop {
-            if let Ok(summary) = scene.world.store.summary(&scene.room).await {
-                break summary;
-            }
-        };
-        let wanted = summary.issued.min(40) as usize;
-        let events = scene.until(|events| called(events).len() >= wanted).await;
-        assert_eq!(called(&events), (1..=wanted as u64).collect::<Vec<_>>());
+    let clock = Strides::of(1);
+    let mut scene = Scene::at(policy(40), clock.clone()).await;
+    scene.start(FAST);
+    let mut failures = 0;
+    for round in 0..15 {
+        let worse = [Fate::Unheard, Fate::Refused].into_iter().cycle().skip(round % 2).take(1 + round % 2);
+        failures += worse.clone().count() as u64;
+        scene.faulty.next(std::iter::repeat_n(Fate::Answered, round % 4).chain(worse));
+        scene.join(3).await;
+        while scene.faulty.failed() < failures {
+            clock.looked_at(1).await;
+        }
+        let wanted = scene.store.summary(&scene.room).await.unwrap().issued.min(40);
+        let events = scene.until(|events| called(events).len() as u64 >= wanted).await;
+        assert_eq!(called(&events), (1..=wanted).collect::<Vec<_>>());
+        // The desk looks at the time a few times a look: some looks go well before the next faults.
+        clock.looked_at(20).await;
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn two_replicas_call_everyone_once_in_order_within_the_capacity() {
-    let scene = Scene::with(policy(7), 2).await;
+    let mut scene = Scene::with(policy(7)).await;
+    scene.start(FAST);
+    scene.start(FAST);
     scene.join(150).await;
     for number in 1..=150 {
         scene.until(|events| called(events).contains(&number)).await;
@@ -232,25 +322,23 @@ async fn two_replicas_call_everyone_once_in_order_within_the_capacity() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn progress_is_told_once_a_tick_and_only_of_changes() {
-    let scene = Scene::with(policy(1), 1).await;
+    let tick = Duration::from_millis(50);
+    // Time stands still, and with it the estimate: nothing changes by itself.
+    let clock = Strides::of(0);
+    let mut scene = Scene::at(policy(1), clock.clone()).await;
     scene.join(3).await;
-    let told = |events: &[RoomEvent]| {
-        let of = |event: &&RoomEvent| matches!(event.fact, RoomFact::RoomProgressed { .. });
-        events.iter().filter(of).count()
-    };
-    let events = scene.until(|events| told(events) >= 1).await;
-    let Some(RoomFact::RoomProgressed { state, waiting, active, called_through, .. }) = events
-        .iter()
-        .map(|event| event.fact.clone())
-        .rfind(|fact| matches!(fact, RoomFact::RoomProgressed { .. }))
-    else {
-        panic!("progress was told")
-    };
-    assert_eq!((state, waiting, active, called_through), (Control::Open, 2, 1, 1));
-    // sleep: time is stopped; the estimate settles while nothing happens
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let seconds = scene.world.clock.now().since(START) / 1000;
-    assert!(told(&scene.world.log.events(&scene.room)) as u64 <= seconds + 1);
+    let began = Instant::now();
+    scene.start(tick);
+    let events = scene.until(|events| told(events).contains(&(Control::Open, 2, 1, 1))).await;
+    let so_far = told(&events).len();
+    clock.looked_at(50).await;
+    assert_eq!(told(&scene.so_far().await).len(), so_far, "nothing had changed");
+    for _ in 0..50 {
+        scene.join(1).await;
+    }
+    let events = scene.until(|events| told(events).contains(&(Control::Open, 52, 1, 1))).await;
+    let ticks = began.elapsed().as_millis() / tick.as_millis() + 1;
+    assert!(told(&events).len() as u128 <= ticks, "{} were told in {ticks} ticks", told(&events).len());
 }

@@ -11,8 +11,6 @@ pub mod opening;
 pub mod pass;
 mod problem;
 pub mod rooms;
-#[cfg(feature = "stand-in")]
-pub mod stand_in;
 
 pub use admin::{AdminToken, require_admin};
 pub use body::{BODY_BYTES_MAX, NoBody, StrictJson, read_json};

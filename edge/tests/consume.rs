@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use backend::embedded::{Embedded, Options};
 use edge::consume;
-use edge::stand_in::{LogPort, World};
 use kernel::event::{Event, PaymentFact, PaymentRef, Record, Topic};
-use kernel::ports::{StartAt, StoreError, Subscription};
+use kernel::ports::{EventLog, StartAt, StoreError, Subscription};
 use kernel::words::{RoomId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -27,10 +27,12 @@ fn paid(number: u64) -> Record {
     Record { id: format!("p{number}"), room, at, traceparent: None, event: Event::Payment(fact) }
 }
 
+// Only the pauses between the tries wait for time, which is stopped: each is over at once.
 #[tokio::test(start_paused = true)]
 async fn an_event_waits_for_a_store_that_is_away_and_a_bad_one_is_set_aside() {
-    let log = LogPort(World::new().log);
-    (1..=3).for_each(|number| log.0.append(paid(number)));
+    let directory = tempfile::tempdir().unwrap();
+    let log = Embedded::open(directory.path(), Options { redeliver_every: Some(3) }).unwrap();
+    log.publish((1..=3).map(paid).collect()).await.unwrap();
     let (stop, tries) = (CancellationToken::new(), Mutex::new(HashMap::<String, u32>::new()));
     let topics = vec![Topic::Payments];
     let subscription = Subscription { group: "g".into(), topics, start: StartAt::Committed };

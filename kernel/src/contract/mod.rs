@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod chance;
+pub mod faulty;
 pub mod lines;
 pub mod model;
 pub mod reference;
 pub mod sessions;
 pub mod shop;
+pub mod story;
 
 use crate::policy::{LanePolicy, Policy, PrequeueOrder};
 use crate::ports::{JoinAnswer, RoomStore};

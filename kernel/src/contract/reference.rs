@@ -1,8 +1,6 @@
-//! The store that keeps nothing: rooms in memory. The measure of every other, and a stand-in in the tests
-//! of services.
+//! The store that keeps nothing: rooms in memory. The measure of every other.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -22,34 +20,19 @@ pub type Outbox = Box<dyn Fn(Vec<RoomEvent>) + Send + Sync>;
 pub struct Reference {
     rooms: Mutex<HashMap<RoomId, Room>>,
     outbox: Outbox,
-    failures: AtomicU64,
 }
 
 impl Reference {
     pub fn new(outbox: Outbox) -> Arc<Self> {
-        Arc::new(Self { rooms: Mutex::default(), outbox, failures: AtomicU64::new(0) })
-    }
-
-    /// Lets the next verbs fail, every other of them after its work was done: who asked cannot know.
-    pub fn fail_next(&self, verbs: u64) {
-        self.failures.store(verbs, Ordering::SeqCst);
-    }
-
-    fn failing(&self) -> Option<u64> {
-        self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).ok()
+        Arc::new(Self { rooms: Mutex::default(), outbox })
     }
 
     fn act<T>(&self, room: &RoomId, act: impl FnOnce(&mut Room) -> T) -> Result<T, StoreError> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let held = rooms.get_mut(room).ok_or(StoreError::UnknownRoom)?;
-        let failing = self.failing();
-        let lost = StoreError::Unavailable("as the test wished".to_owned());
-        if failing.is_some_and(|left| left.is_multiple_of(2)) {
-            return Err(lost);
-        }
         let answer = act(held);
         (self.outbox)(held.take_events());
-        if failing.is_some() { Err(lost) } else { Ok(answer) }
+        Ok(answer)
     }
 }
 

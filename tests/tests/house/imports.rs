@@ -3,7 +3,7 @@
 use crate::tree::{SourceFile, Tree};
 
 const SERVICE: &[&str] = &["kernel", "edge"];
-/// What a service's own tests run on: real parts, which the service itself never sees.
+/// What the tests of services and of their edge run on: real parts, which these themselves never see.
 const IN_TESTS: &str = "backend";
 
 /// Crates of this workspace and the crates of this workspace they may depend on, tests included.
@@ -49,7 +49,7 @@ pub fn between_crates(tree: &Tree) -> Vec<String> {
             found.push(format!("{}: crate `{name}` is not in the table MAY_IMPORT", manifest.path));
             continue;
         };
-        let tested_on = |name: &str| *allowed == SERVICE && name == IN_TESTS;
+        let tested_on = |own: &str| (*allowed == SERVICE || name == "edge") && own == IN_TESTS;
         let shipped = dependencies(manifest, &["dependencies", "build-dependencies"]);
         let tests_own = dependencies(manifest, &["dev-dependencies"]);
         for dependency in shipped.into_iter().chain(tests_own.into_iter().filter(|own| !tested_on(&own.name)))
