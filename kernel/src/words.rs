@@ -2,7 +2,7 @@
 //! One word a thing (see GLOSSARY.md); each type refuses what it cannot mean.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::OffsetDateTime;
@@ -46,7 +46,9 @@ impl LaneName {
     }
 
     pub fn default_lane() -> Self {
-        Self(Self::DEFAULT.into())
+        // Every join names it: one text for all.
+        static NAME: LazyLock<Arc<str>> = LazyLock::new(|| LaneName::DEFAULT.into());
+        Self(NAME.clone())
     }
 
     pub fn is_default(&self) -> bool {

@@ -21,8 +21,10 @@ pub fn turnline() -> &'static PathBuf {
 /// Builds into the target folder and profile this very test was built in.
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
-    let profile =
-        test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>").to_owned();
+    // Tests lie in target/<profile>/deps, programs beside that folder.
+    let folder = test.parent().expect("a program lies in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    let profile = profile.expect("target/<profile>").to_owned();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--package", "turnline"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.env("CARGO_TARGET_DIR", profile.parent().expect("target/<profile>"));

@@ -82,8 +82,6 @@ pub(crate) async fn join(
         Joined::Revoked => return Err(revoked()),
         Joined::Conflict => return Err(identity_conflict()),
     };
-    metrics::counter!("turnline_joins_total", "answer" => if status == StatusCode::CREATED { "new" } else { "held" })
-        .increment(1);
     let sub = sub.or_else(|| shown.and_then(|shown| shown.sub));
     let ticket = Ticket { number, sub };
     let mut answer = TicketAnswer::new(&record, number, &answered.seen).ok_or_else(Problem::unavailable)?;
