@@ -340,6 +340,16 @@ async fn after_a_start_of_ours_grace_and_claim_begin_anew() {
 }
 
 #[tokio::test]
+async fn time_that_nobody_watched_is_not_held_against_anybody() {
+    let mut scene = Scene::with(0, None, 2).await;
+    scene.pass(GRACE - STEP).await;
+    scene.clock.forward(500_000);
+    let awake_at = scene.clock.peek();
+    let ends = scene.ends(2, awake_at).await;
+    assert!(ends.iter().all(|end| AFTER_THE_GRACE.contains(&end.2)), "{ends:?}");
+}
+
+#[tokio::test]
 async fn a_store_that_fails_costs_time_and_nobody_their_place() {
     let mut scene = Scene::with(0, None, 40).await;
     scene.there(&(1..=20).collect::<Vec<_>>()).await;
