@@ -1,5 +1,7 @@
 //! Logs to standard error, figures to `/metrics`.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -9,7 +11,9 @@ use crate::settings::LogFormat;
 /// Starts structured logging; `TURNLINE_LOG` filters as tracing's directives do (default `info`).
 pub fn start_logs(format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("TURNLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
