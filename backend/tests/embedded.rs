@@ -2,31 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use backend::embedded::{Embedded, Options};
+use kernel::contract::policy;
 use kernel::event::{Event, PaymentFact, PaymentRef, Record, Topic};
-use kernel::policy::{Policy, PrequeueOrder};
 use kernel::ports::{EventLog, Registry, RoomRecord, RoomStore, StartAt, Subscription};
 use kernel::room::{Join, Joined};
 use kernel::ticket::RoomBirth;
 use kernel::words::{Digest, LaneName, RoomId, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
-
-fn policy() -> Policy {
-    Policy {
-        capacity: 5,
-        admit_per_minute: None,
-        active_seconds: 300,
-        max_session_seconds: 900,
-        claim_seconds: 60,
-        grace_seconds: 60,
-        max_waiting: None,
-        opens_at: None,
-        closes_at: None,
-        prequeue: PrequeueOrder::Fifo,
-        lanes: Vec::new(),
-        go_to: None,
-    }
-}
 
 fn room() -> RoomId {
     RoomId::parse("demo").unwrap()
@@ -40,9 +23,9 @@ fn join(key: u32) -> Join {
 async fn open_room(store: &Embedded) {
     let birth = RoomBirth { room: room(), born: u64::MAX };
     let record =
-        RoomRecord { birth, policy: policy(), visitor_key: Some("k".into()), lottery_secret: [7; 32] };
+        RoomRecord { birth, policy: policy(5), visitor_key: Some("k".into()), lottery_secret: [7; 32] };
     store.save(&record).await.unwrap();
-    store.configure(&room(), &policy(), None, NOW).await.unwrap();
+    store.configure(&room(), &policy(5), None, NOW).await.unwrap();
 }
 
 #[tokio::test]
