@@ -2,7 +2,7 @@
 //! No I/O, no clock, no randomness, no tokio: time, ids and secrets are arguments.
 
 pub mod admission;
-#[cfg(feature = "contract")]
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod control;
 pub mod event;

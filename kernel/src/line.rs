@@ -194,7 +194,7 @@ mod tests {
         let mut line = line(10);
         line.leave(3);
         line.leave(8);
-        line.call(&[1, 2].into_iter().collect(), &crate::policy::tests::policy(5));
+        line.call(&[1, 2].into_iter().collect(), &crate::contract::policy(5));
         // number - called_through - departed in between
         assert_eq!(line.spot(9).map(|spot| spot.position), Some(9 - 2 - 2));
         assert_eq!(line.spot(4).map(|spot| spot.position), Some(1));

@@ -94,7 +94,7 @@ fn coarse(seconds: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::tests::policy;
+    use crate::contract::policy;
 
     #[test]
     fn the_estimate_moves_from_the_policy_to_what_is_seen() {

@@ -135,25 +135,9 @@ impl Policy {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn policy(capacity: u64) -> Policy {
-        Policy {
-            capacity,
-            admit_per_minute: None,
-            active_seconds: 300,
-            max_session_seconds: 900,
-            claim_seconds: 60,
-            grace_seconds: 60,
-            max_waiting: None,
-            opens_at: None,
-            closes_at: None,
-            prequeue: PrequeueOrder::Fifo,
-            lanes: Vec::new(),
-            go_to: None,
-        }
-    }
+    use crate::contract::policy;
 
     #[test]
     fn each_wrong_field_is_named() {

@@ -122,7 +122,7 @@ mod tests {
     const T0: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn room() -> RoomState {
-        let mut room = RoomState::new(RoomId::parse("r").unwrap(), crate::policy::tests::policy(1), T0);
+        let mut room = RoomState::new(RoomId::parse("r").unwrap(), crate::contract::policy(1), T0);
         room.line.arrive(&LaneName::default_lane(), 1, 3);
         room.issued = 3;
         room
