@@ -11,7 +11,7 @@ use crate::run;
 /// One thing a step needs.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub struct Need {
-    /// Any of these on the PATH will do.
+    /// Any of these will do, on the PATH or where Debian puts servers.
     pub programs: &'static [&'static str],
     /// Where it comes from when none is there.
     pub source: Source,
@@ -34,6 +34,14 @@ pub const NPM: Need = Need { programs: &["npm"], source: Source::Debian("npm") }
 pub const CHROMIUM: Need =
     Need { programs: &["chromium", "chromium-browser", "google-chrome"], source: Source::Debian("chromium") };
 pub const WRK: Need = Need { programs: &["wrk"], source: Source::Debian("wrk") };
+pub const REDIS: Need = Need { programs: &["redis-server"], source: Source::Debian("redis-server") };
+/// Kafka needs Java 17 at least, which every Debian since 12 has as its default.
+pub const JAVA: Need = Need { programs: &["java"], source: Source::Debian("default-jre-headless") };
+pub const MAVEN: Need = Need { programs: &["mvn"], source: Source::Debian("maven") };
+pub const INITDB: Need = Need { programs: &["initdb"], source: Source::Debian("postgresql") };
+pub const POSTGRES: Need = Need { programs: &["postgres"], source: Source::Debian("postgresql") };
+pub const PSQL: Need = Need { programs: &["psql"], source: Source::Debian("postgresql") };
+pub const NGINX: Need = Need { programs: &["nginx"], source: Source::Debian("nginx-light") };
 
 /// Installs those of `needs` that are missing; does nothing when all are there.
 pub fn provide(needs: &[Need]) -> Result<()> {
@@ -49,12 +57,12 @@ pub fn provide(needs: &[Need]) -> Result<()> {
     install_components(&components)?;
     install_packages(&packages)?;
     match missing.iter().find(|need| !is_there(need)) {
-        Some(need) => bail!("{} was installed, yet none of {:?} is on the PATH", need.name(), need.programs),
+        Some(need) => bail!("{} was installed, yet none of {:?} was found", need.name(), need.programs),
         None => Ok(()),
     }
 }
 
-/// The first of the need's programs that is on the PATH.
+/// The first of the need's programs that is there.
 pub fn program(need: &Need) -> Option<PathBuf> {
     need.programs.iter().find_map(|program| on_path(program))
 }
@@ -99,8 +107,8 @@ fn install_components(components: &[&str]) -> Result<()> {
             "missing: {what}\nRust was not installed with rustup here. Install its {what} the way Rust was, then run this again."
         );
     }
-    println!("installing {what} with rustup");
-    run::command(Command::new("rustup").args(["component", "add"]).args(components))
+    eprintln!("installing {what} with rustup");
+    run::aside(Command::new("rustup").args(["component", "add"]).args(components))
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {
@@ -119,9 +127,9 @@ fn install_packages(packages: &[&str]) -> Result<()> {
             "missing: {what}\nInstalling needs root. Run this, then try again:\n  sudo apt-get install {what}"
         );
     }
-    println!("installing {what} with apt-get");
-    run::command(apt_get().arg("update"))?;
-    run::command(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+    eprintln!("installing {what} with apt-get");
+    run::aside(apt_get().arg("update"))?;
+    run::aside(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 fn apt_get() -> Command {
@@ -130,14 +138,27 @@ fn apt_get() -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|answer| answer.stdout.trim_ascii() == b"0")
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    let folders = std::env::split_paths(&path).chain(beside_the_path());
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Debian keeps servers where a plain PATH does not look; of several PostgreSQLs the newest comes first.
+fn beside_the_path() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |folder: &PathBuf| -> u32 {
+        folder.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0)
+    };
+    let mut versions: Vec<PathBuf> = versions.map(|entry| entry.path()).collect();
+    versions.sort_by_key(|folder| std::cmp::Reverse(number(folder)));
+    let postgres = versions.into_iter().map(|folder| folder.join("bin"));
+    postgres.chain(["/usr/sbin".into(), "/sbin".into()]).collect()
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask bench` measures.
-//! Kept to the standard library and anyhow, so that it starts within seconds on a fresh machine.
-
-mod bench;
-mod machine;
-mod run;
-mod steps;
+//! `cargo xtask services` keeps Redis, Kafka and PostgreSQL running for development.
 
 use std::process::ExitCode;
+
+use xtask::{bench, services, steps};
 
 const USAGE: &str = "\
 cargo xtask test                  install what is missing, then run every check and test
 cargo xtask test --only STEP      one step, and only what it needs
+cargo xtask services start        start Redis, Kafka and PostgreSQL, and print how to reach them:
+                                  eval \"$(cargo xtask services start)\"
+cargo xtask services status       which of them run, and where
+cargo xtask services stop         end those that were started so; their data stays
 cargo xtask bench                 the benchmarks behind BENCHMARKS.md
 
 Steps:";
@@ -22,6 +23,13 @@ fn main() -> ExitCode {
         ["test"] => steps::run(None),
         ["test", "--only", step] => steps::run(Some(step)),
         ["bench"] => bench::run(),
+        // Their answers alone go to standard output, so that a shell can take them.
+        ["services", "start"] => services::start().map(|exports| println!("{exports}")),
+        ["services", "stop"] => services::stop().map(|done| println!("{done}")),
+        ["services", "status"] => {
+            println!("{}", services::status());
+            Ok(())
+        }
         ["help" | "--help" | "-h"] => {
             println!("{}", usage());
             return ExitCode::SUCCESS;

@@ -1,7 +1,7 @@
 //! Running a program where the reader sees what runs and what it says.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,17 @@ use anyhow::{Context, Result, bail};
 pub fn command(command: &mut Command) -> Result<()> {
     let line = line(command);
     println!("$ {line}");
+    succeed(command, &line)
+}
+
+/// The same, told beside standard output: for what gets ready while another program reads our output.
+pub fn aside(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    eprintln!("$ {line}");
+    succeed(command.stdout(Stdio::from(std::io::stderr())), &line)
+}
+
+fn succeed(command: &mut Command, line: &str) -> Result<()> {
     let status = command.status().with_context(|| format!("`{line}` could not be started"))?;
     match status.success() {
         true => Ok(()),
@@ -42,6 +53,12 @@ pub fn root() -> PathBuf {
     folder.pop();
     folder.pop();
     folder
+}
+
+/// Where cargo builds, and where we keep what can be made again.
+pub fn target() -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root().join(folder)
 }
 
 /// `turnline`, as `cargo build` (or `cargo build --release`) leaves it.
