@@ -31,8 +31,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "web",
         ],
     ),
-    ("turnline-tests", &[]),
-    ("bench", &["kernel", "backend", "turnline-tests"]),
+    ("turnline-tests", &["xtask"]),
+    ("bench", &["kernel", "backend", "turnline-tests", "xtask"]),
     ("xtask", &[]),
 ];
 

@@ -10,6 +10,7 @@ const FOLDERS: &[&str] = &[
     "active-queue",
     "backend",
     "client-channel",
+    "deploy",
     "docs",
     "edge",
     "expiration",
