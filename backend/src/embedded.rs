@@ -1,5 +1,6 @@
 //! The embedded backend: rooms and the event log in one SQLite file, written by one thread.
 
+mod dead_letters;
 mod journal;
 mod log;
 mod presence;

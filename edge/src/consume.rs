@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use kernel::event::Record;
-use kernel::ports::{Consumer, EventLog, LogError, StoreError, Subscription};
+use kernel::ports::{Consumer, Delivery, EventLog, LogError, StartAt, StoreError, Subscription};
 use tokio_util::sync::CancellationToken;
 
 /// Records taken at once.
@@ -38,8 +38,9 @@ impl Failure for std::convert::Infallible {
 }
 
 /// Hands every record to `handle`, one after the other, until `stop`. A record that fails is tried again
-/// with growing pauses: for as long as the store is away; else a few times, and then it is told as an error
-/// and counted (`turnline_events_failed_total`), and the next one follows.
+/// with growing pauses: for as long as the store is away; else a few times, and then it is told as an error,
+/// counted (`turnline_events_failed_total`) and put to the dead letters, and the next one follows. At the
+/// tail of the log, where every node hears everything, it is told and counted only.
 pub async fn consume<H, F, E>(
     log: &dyn EventLog,
     subscription: Subscription,
@@ -65,25 +66,32 @@ pub async fn consume_side_by_side<H, F, E>(
     F: Future<Output = Result<(), E>> + Send,
     E: Failure,
 {
-    let group = subscription.group.clone();
+    let desk = Desk { log, group: &subscription.group, start: subscription.start, stop: &stop };
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let worked = match log.subscribe(subscription.clone()).await {
-            Ok(mut consumer) => follow(consumer.as_mut(), &group, &stop, width, &handle, &mut pause).await,
+            Ok(mut consumer) => follow(consumer.as_mut(), &desk, width, &handle, &mut pause).await,
             Err(error) => Err(error),
         };
         if let Err(error) = worked {
-            tracing::warn!(group, %error, "the event log fails; trying again");
+            tracing::warn!(group = desk.group, %error, "the event log fails; trying again");
             rest(&stop, pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
 
+/// For whom the records are handled.
+struct Desk<'a> {
+    log: &'a dyn EventLog,
+    group: &'a str,
+    start: StartAt,
+    stop: &'a CancellationToken,
+}
+
 async fn follow<H, F, E>(
     consumer: &mut dyn Consumer,
-    group: &str,
-    stop: &CancellationToken,
+    desk: &Desk<'_>,
     width: usize,
     handle: &H,
     pause: &mut Duration,
@@ -95,13 +103,13 @@ where
 {
     loop {
         let deliveries = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = desk.stop.cancelled() => return Ok(()),
             deliveries = consumer.next(BATCH) => deliveries?,
         };
         *pause = FIRST_PAUSE;
         let last = deliveries.last().cloned();
         let mut work = stream::iter(deliveries)
-            .map(|delivery| attempt(group, stop, handle, delivery.record))
+            .map(|delivery| attempt(desk, handle, delivery))
             .buffer_unordered(width.max(1));
         while let Some(done) = work.next().await {
             if !done {
@@ -116,28 +124,46 @@ where
 }
 
 /// False when we were told to stop before the record was done.
-async fn attempt<H, F, E>(group: &str, stop: &CancellationToken, handle: &H, record: Arc<Record>) -> bool
+async fn attempt<H, F, E>(desk: &Desk<'_>, handle: &H, delivery: Delivery) -> bool
 where
     H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: Failure,
 {
+    let (group, record) = (desk.group, &delivery.record);
     let (mut pause, mut faults) = (FIRST_PAUSE, 0);
     loop {
         let Err(error) = handle(record.clone()).await else { return true };
-        if stop.is_cancelled() {
+        if desk.stop.is_cancelled() {
             return false;
         }
         faults += u32::from(!error.passes());
         if faults == ATTEMPTS {
             metrics::counter!("turnline_events_failed_total", "group" => group.to_owned()).increment(1);
             tracing::error!(group, event = record.id, room = %record.room, %error, "an event could not be handled; it is set aside");
-            return true;
+            return set_aside(desk, &delivery, &error.to_string(), faults).await;
         }
         tracing::warn!(group, event = record.id, faults, %error, "an event could not be handled; trying again");
-        rest(stop, pause).await;
+        rest(desk.stop, pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Tries until the log has taken it: going on without would lose the event. False when we were told to stop.
+async fn set_aside(desk: &Desk<'_>, delivery: &Delivery, error: &str, attempts: u32) -> bool {
+    if desk.start == StartAt::Tail {
+        return true;
+    }
+    let mut pause = FIRST_PAUSE;
+    while let Err(away) = desk.log.set_aside(desk.group, delivery, error, attempts).await {
+        tracing::warn!(group = desk.group, event = delivery.record.id, error = %away, "an event cannot be set aside; trying again");
+        rest(desk.stop, pause).await;
+        if desk.stop.is_cancelled() {
+            return false;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    true
 }
 
 async fn rest(stop: &CancellationToken, pause: Duration) {

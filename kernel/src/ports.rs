@@ -8,7 +8,9 @@ mod rooms;
 use roaring::RoaringTreemap;
 
 use crate::words::{RoomId, Timestamp};
-pub use log::{Consumer, Delivery, EventLog, LogError, StartAt, Subscription};
+pub use log::{
+    Consumer, DeadLetter, DeadLetters, Delivery, EventLog, LogError, Place, Replay, StartAt, Subscription,
+};
 pub use reservations::ReservationStore;
 pub use rooms::{JoinAnswer, Registry, RoomRecord, RoomStore, Seen, StoreError};
 

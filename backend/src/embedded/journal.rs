@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kernel::event::{Event, Record, Topic};
+use kernel::event::{Event, Record, RoomEvent, Topic};
 use kernel::ports::RoomRecord;
 use kernel::room::Room;
 use kernel::ticket::RoomBirth;
@@ -11,10 +11,14 @@ use kernel::words::{RoomId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::OpenError;
+use super::dead_letters::{SetAside, mark_replayed};
 
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/rooms/0001_rooms_and_log.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/rooms/0001_rooms_and_log.sql"),
+    include_str!("../../migrations/sqlite/rooms/0002_dead_letters.sql"),
+];
 
-pub(super) struct Journal(Connection);
+pub(super) struct Journal(pub(super) Connection);
 
 /// A record at its place in the log.
 #[derive(Debug, Clone)]
@@ -38,12 +42,19 @@ pub(super) struct Changes {
     pub committed: HashMap<String, u64>,
     /// (room, the log's offset it stands at, the room itself)
     pub snapshots: Vec<(RoomId, u64, Vec<u8>)>,
+    pub set_aside: Vec<SetAside>,
+    /// Dead letters that were put back.
+    pub replayed: Vec<i64>,
 }
 
 impl Changes {
     /// Whether somebody waits for these to be on disk; offsets alone can be repeated.
     pub fn urgent(&self) -> bool {
-        !self.entries.is_empty() || !self.registry.is_empty() || !self.snapshots.is_empty()
+        !self.entries.is_empty()
+            || !self.registry.is_empty()
+            || !self.snapshots.is_empty()
+            || !self.set_aside.is_empty()
+            || !self.replayed.is_empty()
     }
 }
 
@@ -87,6 +98,8 @@ impl Journal {
                 .prepare_cached("INSERT OR REPLACE INTO snapshots (room, offset, state) VALUES (?1, ?2, ?3)")?
                 .execute(params![room.as_str(), offset, state])?;
         }
+        changes.set_aside.iter().try_for_each(|letter| letter.write(&transaction))?;
+        changes.replayed.iter().try_for_each(|id| mark_replayed(&transaction, *id))?;
         transaction.commit()
     }
 
@@ -162,6 +175,23 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// The room's events in the order of `seq`, each once.
+    pub fn history(&self, room: &RoomId) -> Result<Vec<RoomEvent>, OpenError> {
+        let mut read = self
+            .0
+            .prepare("SELECT value FROM log WHERE room = ?1 AND seq IS NOT NULL ORDER BY seq, offset")?;
+        let mut rows = read.query([room.as_str()])?;
+        let mut events: Vec<RoomEvent> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let value = row.get_ref(0)?.as_str().map_err(unreadable)?;
+            let Event::Room(event) = serde_json::from_str(value).map_err(unreadable)? else { continue };
+            if events.last().is_none_or(|last| last.seq != event.seq) {
+                events.push(event);
+            }
+        }
+        Ok(events)
     }
 
     /// Entries behind `offset` of the given topics, at most `limit`, and how far was looked.
@@ -258,10 +288,10 @@ fn room_of(row: &Row<'_>, column: usize) -> Result<RoomId, OpenError> {
 }
 
 /// SQLite's integers are signed; no log is as long as they reach.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn unreadable(error: impl std::fmt::Display) -> OpenError {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> OpenError {
     OpenError::Unreadable(error.to_string())
 }

@@ -2,12 +2,13 @@
 //! more than Kafka does: order a room, at least once.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
-use kernel::event::{Record, Topic};
-use kernel::ports::{Consumer, Delivery, EventLog, LogError, StartAt, Subscription};
+use kernel::event::{Record, RoomEvent, Topic};
+use kernel::ports::{Consumer, Delivery, EventLog, LogError, Place, StartAt, Subscription};
+use kernel::words::RoomId;
 use tokio::sync::watch;
 
 use super::Embedded;
@@ -35,6 +36,10 @@ impl Tail {
     pub fn new(directory: PathBuf, last_offset: u64) -> Self {
         let recent = Recent { entries: VecDeque::new(), from: last_offset, committed: HashMap::new() };
         Self { directory, recent: RwLock::new(recent), end: watch::Sender::new(last_offset) }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Shows entries that are on disk to the consumers.
@@ -110,6 +115,21 @@ impl EventLog for Embedded {
             repeat: Repeat { every: self.options.redeliver_every, batches: 0, last: Vec::new() },
         }))
     }
+
+    async fn history(&self, room: &RoomId) -> Result<Vec<RoomEvent>, LogError> {
+        let (directory, room) = (self.tail.directory().to_owned(), room.clone());
+        on_disk(move || Journal::reader(&directory)?.history(&room)).await
+    }
+
+    async fn set_aside(
+        &self,
+        group: &str,
+        delivery: &Delivery,
+        error: &str,
+        attempts: u32,
+    ) -> Result<(), LogError> {
+        self.keep_aside(group, delivery, error, attempts).await
+    }
 }
 
 impl Embedded {
@@ -169,7 +189,6 @@ impl Consumer for Reader {
             let moved = seen > self.position;
             self.position = seen;
             if !entries.is_empty() {
-                let deliver = |entry: Entry| Delivery { record: entry.record, offset: entry.offset };
                 let batch: Vec<_> = entries.into_iter().map(deliver).collect();
                 self.repeat.keep(&batch);
                 return Ok(batch);
@@ -197,7 +216,12 @@ impl Reader {
     }
 }
 
-async fn on_disk<T: Send + 'static>(
+fn deliver(entry: Entry) -> Delivery {
+    let place = Place { partition: 0, offset: entry.offset };
+    Delivery { record: entry.record, place, offset: entry.offset }
+}
+
+pub(super) async fn on_disk<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, super::OpenError> + Send + 'static,
 ) -> Result<T, LogError> {
     let read = tokio::task::spawn_blocking(read).await;
@@ -207,8 +231,8 @@ async fn on_disk<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use kernel::event::{Event, RoomEvent, RoomFact};
-    use kernel::words::{EndReason, Ranges, RoomId, Timestamp};
+    use kernel::event::{Event, RoomFact};
+    use kernel::words::{EndReason, Ranges, Timestamp};
 
     use super::*;
 
