@@ -55,10 +55,11 @@ impl Rooms {
         Ok(self.registry.all().await?)
     }
 
-    pub async fn save(&self, record: &RoomRecord) -> Result<(), Problem> {
-        self.registry.save(record).await?;
+    /// Answers what is kept: the birth and the lottery secret are those of whoever saved the room first.
+    pub async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, Problem> {
+        let kept = self.registry.save(record).await?;
         self.forget(&record.birth.room);
-        Ok(())
+        Ok(kept)
     }
 
     pub fn forget(&self, room: &RoomId) {
@@ -109,8 +110,8 @@ mod tests {
 
     #[async_trait]
     impl Registry for Slow {
-        async fn save(&self, _: &RoomRecord) -> Result<(), StoreError> {
-            Ok(())
+        async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
+            Ok(record.clone())
         }
 
         async fn load(&self, _: &RoomId) -> Result<Option<RoomRecord>, StoreError> {

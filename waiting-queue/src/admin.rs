@@ -304,9 +304,17 @@ impl Shared {
             KeyChange::Remove => record.visitor_key = None,
             KeyChange::Set(key) => record.visitor_key = Some(key),
         }
-        self.rooms.save(&record).await?;
-        self.put_in_force(&record).await?;
-        Ok(Arc::new(record))
+        let mut record = self.rooms.save(&record).await?;
+        // Another node may have saved after us and been in force before us: what is kept wins.
+        for _ in 0..ATTEMPTS {
+            self.put_in_force(&record).await?;
+            let kept = self.ports.registry.load(room).await?.ok_or(StoreError::UnknownRoom)?;
+            if kept == record {
+                return Ok(Arc::new(record));
+            }
+            record = kept;
+        }
+        Err(StoreError::Unavailable("the room kept changing under us".to_owned()).into())
     }
 }
 

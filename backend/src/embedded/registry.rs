@@ -8,7 +8,7 @@ use super::Embedded;
 
 #[async_trait]
 impl Registry for Embedded {
-    async fn save(&self, record: &RoomRecord) -> Result<(), StoreError> {
+    async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
         let record = record.clone();
         self.writer.run(move |world| world.save(record)).await
     }

@@ -57,9 +57,15 @@ impl World {
         self.collect(room);
     }
 
-    pub fn save(&mut self, record: RoomRecord) {
+    /// The birth and the lottery secret stay those of whoever was first.
+    pub fn save(&mut self, mut record: RoomRecord) -> RoomRecord {
+        if let Some(first) = self.registry.get(&record.birth.room) {
+            record.birth = first.birth.clone();
+            record.lottery_secret = first.lottery_secret;
+        }
         self.registry.insert(record.birth.room.clone(), record.clone());
-        self.changes.registry.push(record);
+        self.changes.registry.push(record.clone());
+        record
     }
 
     pub fn append(&mut self, record: Record) {

@@ -116,7 +116,9 @@ pub struct RoomRecord {
 /// Rooms, their policies and keys: few, read often, changed seldom.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    async fn save(&self, record: &RoomRecord) -> Result<(), StoreError>;
+    /// Puts policy and visitor key down. The birth and the lottery secret stay those of whoever saved the
+    /// room first, so that nodes making one room at a time agree; answers what is kept.
+    async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError>;
     async fn load(&self, room: &RoomId) -> Result<Option<RoomRecord>, StoreError>;
     /// All rooms by name.
     async fn all(&self) -> Result<Vec<RoomRecord>, StoreError>;
