@@ -38,8 +38,10 @@ impl Floor {
         let Event::Room(event) = &record.event else { return };
         match &event.fact {
             RoomFact::RoomConfigured { .. }
+            | RoomFact::RoomRebuilt { .. }
             | RoomFact::RoomStateChanged { .. }
             | RoomFact::WaitingTokensIssued { .. }
+            | RoomFact::WaitingTokensReinstated { .. }
             | RoomFact::ActiveTokenReleased { .. } => self.wake(&event.room),
             RoomFact::WaitingTokensDeparted { .. }
             | RoomFact::ActiveTokensIssued { .. }

@@ -125,7 +125,15 @@ impl<L: Link> Seats<L> {
                 self.settle(*number, state);
             }
             RoomFact::ActiveTokenReleased { number, reason } => self.end(*number, *reason),
+            RoomFact::WaitingTokensReinstated { ranges, .. } => {
+                for number in self.connected(ranges) {
+                    if let Some(visitor) = self.visitors.get_mut(&number) {
+                        visitor.stage = stage_of(number, state);
+                    }
+                }
+            }
             RoomFact::RoomConfigured { .. }
+            | RoomFact::RoomRebuilt { .. }
             | RoomFact::WaitingTokensIssued { .. }
             | RoomFact::RoomProgressed { .. } => {}
         }

@@ -86,10 +86,12 @@ impl Event {
     pub fn topic(&self) -> Topic {
         match self {
             Self::Room(event) => match &event.fact {
-                RoomFact::RoomConfigured { .. } | RoomFact::RoomStateChanged { .. } => Topic::Rooms,
-                RoomFact::WaitingTokensIssued { .. } | RoomFact::WaitingTokensDeparted { .. } => {
-                    Topic::WaitingTokens
-                }
+                RoomFact::RoomConfigured { .. }
+                | RoomFact::RoomStateChanged { .. }
+                | RoomFact::RoomRebuilt { .. } => Topic::Rooms,
+                RoomFact::WaitingTokensIssued { .. }
+                | RoomFact::WaitingTokensDeparted { .. }
+                | RoomFact::WaitingTokensReinstated { .. } => Topic::WaitingTokens,
                 RoomFact::ActiveTokensIssued { .. }
                 | RoomFact::ActiveTokenClaimed { .. }
                 | RoomFact::ActiveTokenRenewed { .. }

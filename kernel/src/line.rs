@@ -144,6 +144,12 @@ impl Line {
         self.lanes[at].waiting.insert_range(first, last);
     }
 
+    /// Puts a number that was given before back to its place in the default lane.
+    pub(crate) fn reinstate(&mut self, number: Number) {
+        let place = self.place(number);
+        self.arrive(&LaneName::default_lane(), place, place);
+    }
+
     pub(crate) fn leave(&mut self, number: Number) -> bool {
         let place = self.place(number);
         self.lanes.iter_mut().any(|lane| lane.waiting.remove(place))

@@ -1,6 +1,7 @@
 //! What the services ask of the world: domain verbs with outcome enums. A store holds no rule; it checks
 //! the guard it was given and says "already so" or "lost the race" as a result, not as an error.
 
+mod keeper;
 mod log;
 pub mod reservations;
 mod rooms;
@@ -8,11 +9,12 @@ mod rooms;
 use roaring::RoaringTreemap;
 
 use crate::words::{RoomId, Timestamp};
+pub use keeper::RoomKeeper;
 pub use log::{
     Consumer, DeadLetter, DeadLetters, Delivery, EventLog, LogError, Place, Replay, StartAt, Subscription,
 };
 pub use reservations::ReservationStore;
-pub use rooms::{JoinAnswer, Registry, RoomRecord, RoomStore, Seen, StoreError};
+pub use rooms::{JoinAnswer, Rebuilt, Registry, RoomRecord, RoomStore, Seen, StoreError};
 
 /// The time, for the edges; the core takes it as an argument.
 pub trait Clock: Send + Sync {
@@ -22,6 +24,16 @@ pub trait Clock: Send + Sync {
 /// Randomness, for the edges: 32 bytes that nobody can guess.
 pub trait Entropy: Send + Sync {
     fn bytes(&self) -> [u8; 32];
+}
+
+/// Work that one of several replicas does at a time. A holder that falls silent loses it by itself.
+#[async_trait::async_trait]
+pub trait Leases: Send + Sync {
+    /// Whether `holder` has `what` for the next `seconds`: it had it, or nobody did.
+    async fn hold(&self, what: &str, holder: &str, seconds: u64) -> Result<bool, StoreError>;
+
+    /// Gives `what` back, if `holder` has it.
+    async fn release(&self, what: &str, holder: &str) -> Result<(), StoreError>;
 }
 
 /// Who is there, node by node, under leases: what a node that fell silent said runs out by itself.

@@ -2,8 +2,10 @@
 //! the store needs (who ended how, who is known by what) and the store's verbs, which decide nothing:
 //! they check a guard, record events, and apply them by the same fold that a rebuild uses.
 
+mod checkpoint;
 mod identities;
 mod state;
+mod tentative;
 
 use std::collections::HashMap;
 
@@ -15,8 +17,10 @@ use crate::event::{RoomEvent, RoomFact};
 use crate::policy::Policy;
 use crate::session::{Next, Session};
 use crate::words::{Digest, EndReason, LaneName, Number, Ranges, RoomId, Timestamp};
+pub use checkpoint::Checkpoint;
 use identities::{Endings, Identities};
 pub use state::{Fold, RoomCounts, RoomState, Standing, Summary};
+pub use tentative::Tentative;
 
 /// Runs of numbers in one event at most (about 24 bytes each in JSON: far below any message limit).
 const RUNS_PER_EVENT: usize = 1_000;
@@ -73,6 +77,14 @@ pub enum Called {
     Numbers(Ranges),
     /// Somebody else called since, or the room changed: decide again on fresh counts.
     LostRace,
+}
+
+/// A visitor with a valid ticket that the room does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Returning {
+    pub number: Number,
+    /// Hash of (room, the visitor token's `sub`), of a ticket that carries one.
+    pub visitor: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +191,32 @@ impl Room {
             self.record(RoomFact::WaitingTokensIssued { first, last, lanes, visitors: fresh.known }, now);
         }
         answers
+    }
+
+    /// Puts a number back to its place that may have been given and was never told, because the store lost
+    /// the room in between; any other number stays as it is. A visitor who has joined again since keeps
+    /// the new place only.
+    pub fn reinstate(&mut self, returning: Returning, now: Timestamp) {
+        let Returning { number, visitor } = returning;
+        let elsewhere = visitor.and_then(|visitor| self.identities.visitor(visitor));
+        if !self.state.unheard.contains(number) || elsewhere.is_some() {
+            return;
+        }
+        let known = visitor.map(|_| Arrival { number, visitor, key: None });
+        let visitors = known.into_iter().collect();
+        self.record(RoomFact::WaitingTokensReinstated { ranges: Ranges::one(number), visitors }, now);
+        if self.state.control == Control::Closed {
+            self.record_departed(&Ranges::one(number), EndReason::RoomClosed, now);
+        }
+    }
+
+    /// Goes on from the log after the store lost the room: `through` is the highest number that may have
+    /// been given, `seq` that of the event that says so, far above any that may have been used.
+    pub fn rebuilt(&mut self, seq: u64, through: Number, now: Timestamp) {
+        let fact = RoomFact::RoomRebuilt { through_seq: self.state.seq, issued: through };
+        let event = RoomEvent { room: self.state.id.clone(), seq, at: now, fact };
+        self.apply(&event);
+        self.fresh.push(event);
     }
 
     pub fn standing(&self, number: Number) -> Standing {

@@ -49,8 +49,10 @@ async fn slot_moved(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreErr
             shop.store().extend_slot(&event.room, *number, *expires_at, shop.now()).await?;
         }
         RoomFact::RoomConfigured { .. }
+        | RoomFact::RoomRebuilt { .. }
         | RoomFact::RoomStateChanged { .. }
         | RoomFact::WaitingTokensIssued { .. }
+        | RoomFact::WaitingTokensReinstated { .. }
         | RoomFact::WaitingTokensDeparted { .. }
         | RoomFact::ActiveTokensIssued { .. }
         | RoomFact::ActiveTokenClaimed { .. }

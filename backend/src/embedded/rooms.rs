@@ -1,140 +1,60 @@
-//! The room store's verbs, each one step of the writer over the kernel's own room.
+//! Rooms as the writer thread holds them; each verb is one of its steps.
 
-use async_trait::async_trait;
-use kernel::control::Control;
-use kernel::event::v1::Drawn;
-use kernel::policy::Policy;
-use kernel::ports::{JoinAnswer, RoomStore, Seen, StoreError};
-use kernel::room::{Call, Called, Join, Joined, Room, RoomCounts, RoomState, Standing, Summary, Swapped};
-use kernel::session::{Next, Session};
-use kernel::words::{EndReason, Number, Ranges, RoomId, Timestamp};
+use kernel::ports::{EventLog, Rebuilt, RoomKeeper, StoreError};
+use kernel::room::Room;
+use kernel::words::{RoomId, Timestamp};
 
 use super::Embedded;
 
-impl Embedded {
+/// How often a rebuild reads the log again because the room moved on meanwhile.
+const REBUILDS: usize = 20;
+
+impl RoomKeeper for Embedded {
     async fn act<T: Send + 'static>(
         &self,
         room: &RoomId,
-        act: impl FnOnce(&mut Room) -> T + Send + 'static,
+        act: impl FnMut(&mut Room) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let room = room.clone();
         self.writer.run(move |world| world.act(&room, act)).await?
     }
-}
 
-#[async_trait]
-impl RoomStore for Embedded {
-    async fn configure(
+    async fn act_or_make(
         &self,
         room: &RoomId,
-        policy: &Policy,
-        lottery_commitment: Option<String>,
-        now: Timestamp,
+        act: impl FnMut(&mut Room) + Send + 'static,
+        mut make: impl FnMut() -> Room + Send + 'static,
     ) -> Result<(), StoreError> {
-        let (room, policy) = (room.clone(), policy.clone());
-        let configure = move |world: &mut super::world::World| {
+        let room = room.clone();
+        let act = move |world: &mut super::world::World| {
             if world.rooms.contains_key(&room) {
-                world.act(&room, |held| held.configure(&policy, now))
+                world.act(&room, act)
             } else {
-                world.insert(&room, Room::new(room.clone(), policy, lottery_commitment, now));
+                world.insert(&room, make());
                 Ok(())
             }
         };
-        self.writer.run(configure).await?
+        self.writer.run(act).await?
     }
 
-    async fn control(
-        &self,
-        room: &RoomId,
-        from: Control,
-        to: Control,
-        drawn: Option<Drawn>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.act(room, move |room| room.control(from, to, drawn, now)).await
-    }
-
-    async fn notice(&self, room: &RoomId, notice: Option<String>, now: Timestamp) -> Result<(), StoreError> {
-        self.act(room, move |room| room.notice(notice, now)).await
-    }
-
-    async fn join(
-        &self,
-        room: &RoomId,
-        batch: Vec<Join>,
-        now: Timestamp,
-    ) -> Result<Vec<JoinAnswer>, StoreError> {
-        self.act(room, move |room| {
-            let joined = room.join(&batch, now);
-            let summary = room.state().summary();
-            let answer = |joined| JoinAnswer {
-                joined,
-                seen: Seen { standing: standing_of(room, joined), room: summary.clone() },
+    /// The log is on the same disk as the room, so this only shows that the two agree.
+    async fn remake(&self, room: &RoomId, _now: Timestamp) -> Result<Rebuilt, StoreError> {
+        for _ in 0..REBUILDS {
+            let history = self.history(room).await;
+            let history = history.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let made = Room::of_history(&history).ok_or(StoreError::UnknownRoom)?;
+            let (id, through_seq) = (room.clone(), made.state().seq);
+            let in_time = move |world: &mut super::world::World| {
+                let current = world.rooms.get(&id).is_some_and(|held| held.state().seq == through_seq);
+                if current {
+                    world.rooms.insert(id, made);
+                }
+                current
             };
-            joined.into_iter().map(answer).collect()
-        })
-        .await
-    }
-
-    async fn seen(&self, room: &RoomId, number: Number) -> Result<Seen, StoreError> {
-        self.act(room, move |room| Seen { standing: room.standing(number), room: room.state().summary() })
-            .await
-    }
-
-    async fn summary(&self, room: &RoomId) -> Result<Summary, StoreError> {
-        self.act(room, |room| room.state().summary()).await
-    }
-
-    async fn counts(&self, room: &RoomId) -> Result<RoomCounts, StoreError> {
-        self.act(room, |room| room.state().room_counts()).await
-    }
-
-    async fn depart(
-        &self,
-        room: &RoomId,
-        numbers: Ranges,
-        reason: EndReason,
-        now: Timestamp,
-    ) -> Result<Ranges, StoreError> {
-        self.act(room, move |room| room.depart(&numbers, reason, now)).await
-    }
-
-    async fn call_next(&self, room: &RoomId, call: Call, now: Timestamp) -> Result<Called, StoreError> {
-        self.act(room, move |room| room.call_next(&call, now)).await
-    }
-
-    async fn swap_session(
-        &self,
-        room: &RoomId,
-        number: Number,
-        from: Session,
-        to: Next,
-        now: Timestamp,
-    ) -> Result<Swapped, StoreError> {
-        self.act(room, move |room| room.swap_session(number, from, to, now)).await
-    }
-
-    async fn due(
-        &self,
-        room: &RoomId,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Number, Session)>, StoreError> {
-        self.act(room, move |room| room.due(now, limit)).await
-    }
-
-    async fn progress(&self, room: &RoomId, rate: u64, now: Timestamp) -> Result<bool, StoreError> {
-        self.act(room, move |room| room.progress(rate, now)).await
-    }
-
-    async fn snapshot(&self, room: &RoomId) -> Result<RoomState, StoreError> {
-        self.act(room, |room| room.state().clone()).await
-    }
-}
-
-fn standing_of(room: &Room, joined: Joined) -> Standing {
-    match joined {
-        Joined::New(number) | Joined::Held(number) => room.standing(number),
-        Joined::Closed | Joined::Full | Joined::Revoked | Joined::Conflict => Standing::Unknown,
+            if self.writer.run(in_time).await? {
+                return Ok(Rebuilt { events: history.len() as u64, through_seq });
+            }
+        }
+        Err(StoreError::Unavailable("the room moved on faster than its log could be read".to_owned()))
     }
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use crate::control::Control;
 use crate::event::v1::Drawn;
 use crate::policy::Policy;
-use crate::ports::{JoinAnswer, RoomStore, Seen, StoreError};
-use crate::room::{Call, Called, Join, RoomCounts, RoomState, Summary, Swapped};
+use crate::ports::{JoinAnswer, Rebuilt, RoomStore, Seen, StoreError};
+use crate::room::{Call, Called, Join, Returning, RoomCounts, RoomState, Summary, Swapped};
 use crate::session::{Next, Session};
 use crate::words::{EndReason, Number, Ranges, RoomId, Timestamp};
 
@@ -144,6 +144,19 @@ impl RoomStore for Faulty {
 
     async fn progress(&self, room: &RoomId, rate: u64, now: Timestamp) -> Result<bool, StoreError> {
         self.meet(self.store.progress(room, rate, now)).await
+    }
+
+    async fn reinstate(
+        &self,
+        room: &RoomId,
+        returning: Returning,
+        now: Timestamp,
+    ) -> Result<Seen, StoreError> {
+        self.meet(self.store.reinstate(room, returning, now)).await
+    }
+
+    async fn rebuild(&self, room: &RoomId, now: Timestamp) -> Result<Rebuilt, StoreError> {
+        self.meet(self.store.rebuild(room, now)).await
     }
 
     async fn snapshot(&self, room: &RoomId) -> Result<RoomState, StoreError> {

@@ -8,7 +8,7 @@ use crate::event::v1::Drawn;
 use crate::lottery::{Draw, Ingredients};
 use crate::policy::{Policy, PrequeueOrder};
 use crate::ports::{RoomStore, StoreError};
-use crate::room::{Join, Joined, Room, Standing};
+use crate::room::{Join, Joined, Returning, Room, Standing};
 use crate::session::Next;
 use crate::words::{Digest, EndReason, Number, RoomId};
 
@@ -249,4 +249,34 @@ pub async fn a_room_nobody_made_is_unknown(store: Store) {
     assert_eq!(store.swap_session(&room, 1, session, Next::Same, T0).await.err(), unknown);
     assert_eq!(store.due(&room, T0, 1).await.err(), unknown);
     assert_eq!(store.progress(&room, 1, T0).await.err(), unknown);
+}
+
+pub async fn nobody_is_reinstated_in_a_room_that_lost_nothing(store: Store) {
+    let room = room("r");
+    store.configure(&room, &policy(1), None, T0).await.unwrap();
+    crowd(store.as_ref(), &room, 3).await;
+    store.depart(&room, ranges(&[2]), EndReason::Left, T0).await.unwrap();
+    for number in [0, 1, 2, 3, 4, 99] {
+        let before = store.seen(&room, number).await.unwrap();
+        let returning = Returning { number, visitor: None };
+        assert_eq!(store.reinstate(&room, returning, T0).await.unwrap(), before, "{number}");
+    }
+}
+
+pub async fn rebuilding_a_whole_room_changes_nothing(store: Store) {
+    let room = room("r");
+    assert_eq!(store.rebuild(&room, T0).await, Err(StoreError::UnknownRoom));
+    store.configure(&room, &policy(2), None, T0).await.unwrap();
+    let known = Join { visitor: Some(Digest::of(&[b"ann"])), ..anybody() };
+    join_one(store.as_ref(), &room, known.clone(), T0).await;
+    crowd(store.as_ref(), &room, 5).await;
+    call(store.as_ref(), &room, 2).await;
+    store.depart(&room, ranges(&[4]), EndReason::Left, T0).await.unwrap();
+    let before = store.snapshot(&room).await.unwrap();
+    let rebuilt = store.rebuild(&room, T0).await.unwrap();
+    assert_eq!(rebuilt.through_seq, before.seq);
+    assert_eq!(store.snapshot(&room).await.unwrap(), before);
+    assert_eq!(store.seen(&room, 4).await.unwrap().standing, Standing::Ended(EndReason::Left));
+    assert_eq!(join_one(store.as_ref(), &room, known, T0).await, Joined::Held(1));
+    assert_eq!(join_one(store.as_ref(), &room, anybody(), T0).await, Joined::New(7));
 }

@@ -39,6 +39,8 @@ macro_rules! room_store_contract {
             a_control_change_wants_the_state_it_was_decided_on,
             a_draw_orders_those_who_had_come,
             a_snapshot_knows_what_the_store_knows,
+            nobody_is_reinstated_in_a_room_that_lost_nothing,
+            rebuilding_a_whole_room_changes_nothing,
             a_room_nobody_made_is_unknown,
         ]);
         $crate::room_store_contract!(@cases $make, sessions: [

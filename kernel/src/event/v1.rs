@@ -15,6 +15,14 @@ pub enum RoomFact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lottery_commitment: Option<String>,
     },
+    /// The room was made anew from the log, because its store had lost it. Its `seq` leaves out what may
+    /// have been given in between, so whoever followed further than the log goes sees a gap.
+    RoomRebuilt {
+        /// The `seq` up to which the log was whole.
+        through_seq: u64,
+        /// The last number that may have been given; the next one follows it.
+        issued: Number,
+    },
     RoomStateChanged {
         state: Control,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +44,14 @@ pub enum RoomFact {
     WaitingTokensDeparted {
         ranges: Ranges,
         reason: EndReason,
+    },
+    /// Numbers that were given but not told before the store lost the room: their visitors showed their
+    /// tickets, and stand where they stood.
+    WaitingTokensReinstated {
+        ranges: Ranges,
+        /// Those who are known by something.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        visitors: Vec<Arrival>,
     },
     ActiveTokensIssued {
         ranges: Ranges,
@@ -65,6 +81,26 @@ pub enum RoomFact {
         /// Visitors called an hour, as estimated.
         rate: u64,
     },
+}
+
+impl RoomFact {
+    /// The arrivals it tells of that are known by something.
+    pub fn known(&self) -> &[Arrival] {
+        match self {
+            Self::WaitingTokensIssued { visitors, .. } | Self::WaitingTokensReinstated { visitors, .. } => {
+                visitors
+            }
+            Self::RoomConfigured { .. }
+            | Self::RoomRebuilt { .. }
+            | Self::RoomStateChanged { .. }
+            | Self::WaitingTokensDeparted { .. }
+            | Self::ActiveTokensIssued { .. }
+            | Self::ActiveTokenClaimed { .. }
+            | Self::ActiveTokenRenewed { .. }
+            | Self::ActiveTokenReleased { .. }
+            | Self::RoomProgressed { .. } => &[],
+        }
+    }
 }
 
 /// The ingredients of a draw, published at opening so that anyone can compute it.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::control::Control;
 use crate::event::v1::Drawn;
 use crate::policy::Policy;
-use crate::room::{Call, Called, Join, Joined, RoomCounts, RoomState, Standing, Summary, Swapped};
+use crate::room::{Call, Called, Join, Joined, Returning, RoomCounts, RoomState, Standing, Summary, Swapped};
 use crate::session::{Next, Session};
 use crate::ticket::RoomBirth;
 use crate::words::{EndReason, Number, Ranges, RoomId, Timestamp};
@@ -84,8 +84,28 @@ pub trait RoomStore: Send + Sync {
     /// Appends the tick's progress event, if anything changed; `rate` is visitors an hour.
     async fn progress(&self, room: &RoomId, rate: u64, now: Timestamp) -> Result<bool, StoreError>;
 
+    /// Puts a number back that was given and never told, because the store had lost the room; any other
+    /// number stays as it is. Answers where it stands then.
+    async fn reinstate(
+        &self,
+        room: &RoomId,
+        returning: Returning,
+        now: Timestamp,
+    ) -> Result<Seen, StoreError>;
+
+    /// Makes the room anew from all of its events; nothing changes when the store had lost nothing.
+    async fn rebuild(&self, room: &RoomId, now: Timestamp) -> Result<Rebuilt, StoreError>;
+
     /// A copy from which a node follows the room's events.
     async fn snapshot(&self, room: &RoomId) -> Result<RoomState, StoreError>;
+}
+
+/// What a room was made anew from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub events: u64,
+    /// The room's version after it.
+    pub through_seq: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

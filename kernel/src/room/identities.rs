@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::v1::Arrival;
 use crate::event::{RoomEvent, RoomFact};
 use crate::room::Room;
 use crate::words::{Digest, EndReason, Number, Timestamp};
@@ -34,12 +35,42 @@ impl Endings {
             }
             RoomFact::ActiveTokenReleased { number, reason } => self.end(*number, *reason),
             RoomFact::RoomConfigured { .. }
+            | RoomFact::RoomRebuilt { .. }
             | RoomFact::RoomStateChanged { .. }
             | RoomFact::WaitingTokensIssued { .. }
+            | RoomFact::WaitingTokensReinstated { .. }
             | RoomFact::ActiveTokensIssued { .. }
             | RoomFact::ActiveTokenClaimed { .. }
             | RoomFact::ActiveTokenRenewed { .. }
             | RoomFact::RoomProgressed { .. } => {}
+        }
+    }
+
+    /// Takes back the newest event that was applied: a number ends once, so it had not ended before.
+    pub(super) fn withdraw(&mut self, event: &RoomEvent) {
+        match &event.fact {
+            RoomFact::WaitingTokensDeparted { ranges, .. } => {
+                ranges.numbers().for_each(|number| self.revive(number));
+            }
+            RoomFact::ActiveTokenReleased { number, .. } => self.revive(*number),
+            RoomFact::RoomConfigured { .. }
+            | RoomFact::RoomRebuilt { .. }
+            | RoomFact::RoomStateChanged { .. }
+            | RoomFact::WaitingTokensIssued { .. }
+            | RoomFact::WaitingTokensReinstated { .. }
+            | RoomFact::ActiveTokensIssued { .. }
+            | RoomFact::ActiveTokenClaimed { .. }
+            | RoomFact::ActiveTokenRenewed { .. }
+            | RoomFact::RoomProgressed { .. } => {}
+        }
+    }
+
+    fn revive(&mut self, number: Number) {
+        if let Some(code) = usize::try_from(number).ok().and_then(|at| self.0.get_mut(at)) {
+            *code = 0;
+        }
+        while self.0.last() == Some(&0) {
+            self.0.pop();
         }
     }
 
@@ -63,6 +94,16 @@ pub(super) struct Identities {
     keys: HashMap<Digest, (Number, Timestamp)>,
     /// Keys in the order they run out.
     key_ends: VecDeque<(Timestamp, Digest)>,
+    /// What takes back the newest changes, in a room that drafts.
+    #[serde(skip)]
+    undo: Option<Vec<Before>>,
+}
+
+/// What stood where a change was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Before {
+    Visitor(Digest, Option<Number>),
+    Key(Digest, Option<(Number, Timestamp)>),
 }
 
 impl Identities {
@@ -75,17 +116,61 @@ impl Identities {
     }
 
     pub(super) fn apply(&mut self, event: &RoomEvent) {
-        let RoomFact::WaitingTokensIssued { visitors, .. } = &event.fact else { return };
-        self.forget_keys(event.at);
-        let until = event.at.plus_seconds(Room::KEY_SECONDS);
-        for arrival in visitors {
-            if let Some(visitor) = arrival.visitor {
-                self.visitors.insert(visitor, arrival.number);
+        let known = event.fact.known();
+        if self.undo.is_none() && !known.is_empty() {
+            self.forget_keys(event.at);
+        }
+        known.iter().for_each(|arrival| self.know(arrival, event.at));
+    }
+
+    /// `arrival` got its number at `at`.
+    pub(super) fn know(&mut self, arrival: &Arrival, at: Timestamp) {
+        let (number, until) = (arrival.number, at.plus_seconds(Room::KEY_SECONDS));
+        if let Some(visitor) = arrival.visitor {
+            let before = self.visitors.insert(visitor, number);
+            self.note(Before::Visitor(visitor, before));
+        }
+        if let Some(key) = arrival.key {
+            let before = self.keys.insert(key, (number, until));
+            self.key_ends.push_back((until, key));
+            self.note(Before::Key(key, before));
+        }
+    }
+
+    /// From here on changes can be taken back; the ones before stand.
+    pub(super) fn draft(&mut self) {
+        self.undo = Some(Vec::new());
+    }
+
+    /// The changes since the last time stand; keys that ran out by `now` are forgotten.
+    pub(super) fn agree(&mut self, now: Timestamp) {
+        if let Some(undo) = &mut self.undo {
+            undo.clear();
+        }
+        self.forget_keys(now);
+    }
+
+    /// The changes since the last time never happened.
+    pub(super) fn withdraw(&mut self) {
+        let Some(undo) = &mut self.undo else { return };
+        for before in undo.drain(..).rev() {
+            match before {
+                Before::Visitor(visitor, Some(number)) => drop(self.visitors.insert(visitor, number)),
+                Before::Visitor(visitor, None) => drop(self.visitors.remove(&visitor)),
+                Before::Key(key, before) => {
+                    self.key_ends.pop_back();
+                    match before {
+                        Some(held) => drop(self.keys.insert(key, held)),
+                        None => drop(self.keys.remove(&key)),
+                    }
+                }
             }
-            if let Some(key) = arrival.key {
-                self.keys.insert(key, (arrival.number, until));
-                self.key_ends.push_back((until, key));
-            }
+        }
+    }
+
+    fn note(&mut self, before: Before) {
+        if let Some(undo) = &mut self.undo {
+            undo.push(before);
         }
     }
 

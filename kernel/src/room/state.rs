@@ -12,6 +12,7 @@ use crate::line::{Line, Spot};
 use crate::lottery::{Draw, Ingredients};
 use crate::outflow::expected_per_hour;
 use crate::policy::Policy;
+use crate::rank_set::RankSet;
 use crate::session::Session;
 use crate::words::{LaneName, Number, RoomId, Timestamp};
 
@@ -27,6 +28,10 @@ pub struct RoomState {
     pub notice: Option<String>,
     /// The last number given.
     pub issued: Number,
+    /// Numbers that may have been given and were never told, since the store lost the room; who shows a
+    /// ticket with one of them is reinstated.
+    #[serde(default)]
+    pub unheard: RankSet,
     pub line: Line,
     /// Called and active visitors.
     pub sessions: BTreeMap<Number, Session>,
@@ -133,6 +138,7 @@ impl RoomState {
             policy,
             notice: None,
             issued: 0,
+            unheard: RankSet::default(),
             line: Line::default(),
             sessions: BTreeMap::new(),
             called: 0,
@@ -212,7 +218,21 @@ impl RoomState {
         if event.seq <= self.seq {
             return Fold::Old;
         }
-        if event.seq != self.seq + 1 {
+        let next = match &event.fact {
+            // What lies between was never told; who heard of it from the store has to ask the store again.
+            RoomFact::RoomRebuilt { through_seq, .. } => self.seq == *through_seq,
+            RoomFact::RoomConfigured { .. }
+            | RoomFact::RoomStateChanged { .. }
+            | RoomFact::WaitingTokensIssued { .. }
+            | RoomFact::WaitingTokensDeparted { .. }
+            | RoomFact::WaitingTokensReinstated { .. }
+            | RoomFact::ActiveTokensIssued { .. }
+            | RoomFact::ActiveTokenClaimed { .. }
+            | RoomFact::ActiveTokenRenewed { .. }
+            | RoomFact::ActiveTokenReleased { .. }
+            | RoomFact::RoomProgressed { .. } => event.seq == self.seq + 1,
+        };
+        if !next {
             return Fold::Gap;
         }
         self.seq = event.seq;
@@ -235,6 +255,19 @@ impl RoomState {
                 if let Some(drawn) = drawn {
                     self.line.redraw(draw_of(drawn));
                     self.drawn = Some(drawn.clone());
+                }
+            }
+            RoomFact::RoomRebuilt { issued, .. } => {
+                if *issued > self.issued {
+                    self.unheard.insert_range(self.issued + 1, *issued);
+                    self.issued = *issued;
+                }
+            }
+            RoomFact::WaitingTokensReinstated { ranges, .. } => {
+                for number in ranges.numbers() {
+                    if self.unheard.remove(number) {
+                        self.line.reinstate(number);
+                    }
                 }
             }
             RoomFact::WaitingTokensIssued { first, last, lanes, .. } => {
