@@ -11,7 +11,7 @@ use kernel::policy::{LanePolicy, Policy, PrequeueOrder};
 use kernel::ports::{RoomRecord, StoreError};
 use kernel::room::{Standing, Summary};
 use kernel::ticket::RoomBirth;
-use kernel::words::{EndReason, RoomId, Timestamp};
+use kernel::words::{EndReason, LaneName, RoomId, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Shared;
@@ -40,12 +40,20 @@ pub(crate) struct PolicyBody {
     closes_at: Option<Timestamp>,
     #[schema(value_type = String, example = "fifo")]
     prequeue: PrequeueOrder,
-    #[schema(value_type = Option<Vec<Object>>)]
-    lanes: Option<Vec<LanePolicy>>,
+    lanes: Option<Vec<LaneBody>>,
     go_to: Option<String>,
     #[serde(default, deserialize_with = "key_change")]
     #[schema(value_type = Option<String>, write_only)]
     visitor_key: KeyChange,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LaneBody {
+    #[schema(value_type = String)]
+    name: LaneName,
+    /// Share of the admissions while others wait too.
+    weight: u32,
 }
 
 #[derive(Default)]
@@ -256,6 +264,12 @@ pub(crate) async fn revoke(
     }
 }
 
+impl From<LaneBody> for LanePolicy {
+    fn from(LaneBody { name, weight }: LaneBody) -> Self {
+        Self { name, weight }
+    }
+}
+
 impl PolicyBody {
     fn split(self) -> (Policy, KeyChange) {
         let policy = Policy {
@@ -269,7 +283,7 @@ impl PolicyBody {
             opens_at: self.opens_at,
             closes_at: self.closes_at,
             prequeue: self.prequeue,
-            lanes: self.lanes.unwrap_or_default(),
+            lanes: self.lanes.unwrap_or_default().into_iter().map(LaneBody::into).collect(),
             go_to: self.go_to,
         };
         (policy, self.visitor_key)
