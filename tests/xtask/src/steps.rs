@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::machine::{self, C_COMPILER, CHROMIUM, CLIPPY, NODE, NPM, Need, RUSTFMT};
+use crate::machine::{
+    self, C_COMPILER, CHROMIUM, CLIPPY, INITDB, JAVA, MAVEN, NGINX, NODE, NPM, Need, POSTGRES, PSQL, REDIS,
+    RUSTFMT,
+};
 use crate::run;
+use crate::services::{self, Services};
 
 /// One step: what it needs, what it does, and what to do when it fails.
 pub struct Step {
@@ -45,8 +49,8 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "rust",
-        what: "unit, property, house and whole-system tests",
-        needs: &[C_COMPILER],
+        what: "unit, property, house and whole-system tests, on real Redis, Kafka and PostgreSQL",
+        needs: &[C_COMPILER, REDIS, JAVA, MAVEN, INITDB, POSTGRES, PSQL, NGINX],
         work: rust_tests,
         next: "One test again: `cargo test -p CRATE NAME`; a failed whole-system test shows its server's log above.",
     },
@@ -108,10 +112,24 @@ fn summary(times: &[(&str, Duration)], all: Duration) -> String {
     format!("{}\nAll {} steps passed in {}.", lines.join("\n"), times.len(), run::in_words(all))
 }
 
-/// All crates, with the binary of the step before.
+/// All crates, with the binary of the step before and servers of their own.
 fn rust_tests() -> Result<()> {
     run::command(&mut run::cargo(&["build", "--package", "turnline"]))?;
-    run::command(run::cargo(&["test", "--workspace"]).env("TURNLINE_BIN", run::turnline("debug")?))
+    let folder = run::target().join("test-services");
+    services::remove(&folder)?;
+    println!("starting Redis, Kafka and PostgreSQL");
+    let mut servers = Services::start(&folder)?;
+    let mut tests = run::cargo(&["test", "--workspace"]);
+    tests.env("TURNLINE_BIN", run::turnline("debug")?).envs(servers.env());
+    let outcome = run::command(&mut tests);
+    // After a failure too; whoever interrupts this leaves none behind either (see `services::Service`).
+    let stopped = servers.stop();
+    match outcome {
+        Ok(()) => stopped.and_then(|()| services::remove(&folder)),
+        Err(why) => Err(
+            why.context(format!("the servers' logs and data are in {} until the next run", folder.display()))
+        ),
+    }
 }
 
 fn browser_tests() -> Result<()> {

@@ -223,6 +223,21 @@ impl Services {
             ("TURNLINE_DATABASE", self.postgres.url()),
         ]
     }
+
+    /// Stops the three in order; an error names the first that had to be killed.
+    pub fn stop(&mut self) -> Result<()> {
+        let stopped = [self.redis.stop(), self.kafka.stop(), self.postgres.stop()];
+        stopped.into_iter().collect()
+    }
+}
+
+/// Removes the data and logs of stopped services below `dir`, and `dir`. Nothing when there is none.
+pub fn remove(dir: &Path) -> Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    postgres::remove(dir)?;
+    fs::remove_dir_all(dir).with_context(|| format!("{} cannot be removed", dir.display()))
 }
 
 /// Installs whatever of the services' programs is missing, Kafka's jars included.
