@@ -21,6 +21,8 @@ const CALL_MAX: u64 = 5_000;
 const STEPS_MAX: usize = 64;
 /// How soon a room is looked at again when only its pace holds it back.
 const PACE_STEP: Duration = Duration::from_millis(100);
+/// After how long another replica tells the progress of a room whose teller fell silent: a few ticks.
+const LEASE_SECONDS: u64 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -79,11 +81,13 @@ impl Desk {
                 }
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = self.bell.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
+        // Not in vain: another replica tells from the next tick on. A lease that stays runs out by itself.
+        let _ = self.ports.leases.release(&self.lease(), &self.config.node).await;
     }
 
     async fn look(&mut self, ticks: bool) -> Result<After, StoreError> {
@@ -152,6 +156,7 @@ impl Desk {
         Ok((seen, After::More))
     }
 
+    /// Each replica keeps count, so that another can go on; one of them tells.
     async fn tell_progress(&mut self, seen: &RoomCounts) -> Result<(), StoreError> {
         let now = self.ports.clock.now();
         let (called_then, active_then) = self.then.unwrap_or((seen.called, seen.counts.active));
@@ -164,8 +169,14 @@ impl Desk {
         };
         self.outflow.observe(now, called.saturating_sub(filled), std::mem::take(&mut self.busy));
         let rate = self.outflow.per_hour(&seen.policy);
-        self.ports.store.progress(&self.room, rate, now).await?;
+        if self.ports.leases.hold(&self.lease(), &self.config.node, LEASE_SECONDS).await? {
+            self.ports.store.progress(&self.room, rate, now).await?;
+        }
         Ok(())
+    }
+
+    fn lease(&self) -> String {
+        format!("progress of {}", self.room)
     }
 
     fn wait(&self, after: After, next_tick: Instant) -> Duration {

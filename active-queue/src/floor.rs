@@ -86,7 +86,7 @@ impl Floor {
         let bell = Arc::new(Notify::new());
         desks.insert(room.clone(), bell.clone());
         drop(desks);
-        let desk = Desk::new(room.clone(), self.config, self.ports.clone(), bell.clone());
+        let desk = Desk::new(room.clone(), self.config.clone(), self.ports.clone(), bell.clone());
         let (stop, place) = (self.stop.clone(), Place { desks: self.desks.clone(), room: room.clone() });
         self.tasks.spawn(async move {
             let _place = place;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use edge::{consume, consume_side_by_side};
 use kernel::event::Topic;
-use kernel::ports::{Clock, EventLog, Registry, RoomStore, StartAt, Subscription};
+use kernel::ports::{Clock, EventLog, Leases, Registry, RoomStore, StartAt, Subscription};
 use kernel::ticket::TicketKey;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,15 +24,17 @@ const WAKES: &str = "active-queue-wakes";
 /// Payments on their way to the store at a time, so that their slots come free in one commit of it.
 const PAYMENTS_AT_ONCE: usize = 64;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Config {
+    /// This process among its replicas.
+    pub node: String,
     /// How often each room is looked at, whatever happens in it.
     pub tick: Duration,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { tick: Duration::from_secs(1) }
+impl Config {
+    pub fn new(node: impl Into<String>) -> Self {
+        Self { node: node.into(), tick: Duration::from_secs(1) }
     }
 }
 
@@ -42,6 +44,8 @@ pub struct Ports {
     pub store: Arc<dyn RoomStore>,
     pub registry: Arc<dyn Registry>,
     pub log: Arc<dyn EventLog>,
+    /// Says which replica tells a room's progress.
+    pub leases: Arc<dyn Leases>,
     pub clock: Arc<dyn Clock>,
     /// Names the arrivals that a lottery is drawn over.
     pub tickets: TicketKey,
@@ -64,7 +68,7 @@ impl ActiveQueue {
 
     /// Admits until stopped; a store or log that fails is asked again.
     pub async fn run(self, stop: CancellationToken) {
-        let floor = Floor::new(self.config, self.ports.clone(), stop.clone());
+        let floor = Floor::new(self.config.clone(), self.ports.clone(), stop.clone());
         let log = self.ports.log.as_ref();
         let subscription = |group: &str, topics: &[Topic], start| Subscription {
             group: group.to_owned(),

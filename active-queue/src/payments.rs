@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use kernel::event::{Event, PaymentFact, Record};
+use kernel::event::{Event, PaymentFact, PaymentRef, Record};
 use kernel::ports::StoreError;
-use kernel::words::EndReason;
+use kernel::words::{EndReason, Ranges, Timestamp};
 
 use crate::Ports;
 use crate::floor::Floor;
@@ -13,7 +13,7 @@ use crate::floor::Floor;
 pub(crate) async fn settle(ports: &Ports, floor: &Floor, record: Arc<Record>) -> Result<(), StoreError> {
     let Event::Payment(PaymentFact::PaymentCompleted(payment)) = &record.event else { return Ok(()) };
     let now = ports.clock.now();
-    match edge::end(ports.store.as_ref(), &payment.room, payment.number, EndReason::Paid, now).await {
+    match release(ports, payment, now).await {
         Ok(ended) => {
             if ended {
                 metrics::counter!("turnline_paid_releases_total").increment(1);
@@ -25,4 +25,12 @@ pub(crate) async fn settle(ports: &Ports, floor: &Floor, record: Arc<Record>) ->
         Err(StoreError::UnknownRoom) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Ends the payer's session. One that waits again, because the store lost the call, leaves the line: who
+/// has bought is not called twice.
+async fn release(ports: &Ports, payment: &PaymentRef, now: Timestamp) -> Result<bool, StoreError> {
+    let (store, room, number) = (ports.store.as_ref(), &payment.room, payment.number);
+    Ok(edge::end(store, room, number, EndReason::Paid, now).await?
+        || !store.depart(room, Ranges::one(number), EndReason::Paid, now).await?.is_empty())
 }

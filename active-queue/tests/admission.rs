@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use active_queue::{ActiveQueue, Config, Ports};
 use backend::clock::SystemClock;
-use backend::embedded::{Embedded, Options};
+use backend::embedded::{Embedded, InProcessLeases, Options};
 use kernel::contract::faulty::{Fate, Faulty};
 use kernel::contract::story::Story;
 use kernel::contract::{T0, policy};
@@ -35,6 +36,8 @@ struct Scene {
     store: Embedded,
     /// The store as the service has it.
     faulty: Arc<Faulty>,
+    leases: Arc<InProcessLeases>,
+    replicas: AtomicU64,
     clock: Arc<dyn Clock>,
     room: RoomId,
     story: Story,
@@ -64,19 +67,22 @@ impl Scene {
         let (faulty, story) = (Faulty::over(Arc::new(store.clone())), Story::of(&room, &store).await);
         let stop = CancellationToken::new();
         let _stop = stop.clone().drop_guard();
-        Self { store, faulty, clock, room, story, stop, _stop, _directory: directory }
+        let (leases, replicas) = (Arc::new(InProcessLeases::new(clock.clone())), AtomicU64::new(0));
+        Self { store, faulty, leases, replicas, clock, room, story, stop, _stop, _directory: directory }
     }
 
     /// Sets one replica of the service to work.
     fn start(&self, tick: Duration) {
+        let node = format!("replica {}", self.replicas.fetch_add(1, Ordering::Relaxed));
         let ports = Ports {
             store: self.faulty.clone(),
             registry: Arc::new(self.store.clone()),
             log: Arc::new(self.store.clone()),
+            leases: self.leases.clone(),
             clock: self.clock.clone(),
             tickets: tickets(),
         };
-        tokio::spawn(ActiveQueue::new(Config { tick }, ports).run(self.stop.clone()));
+        tokio::spawn(ActiveQueue::new(Config { node, tick }, ports).run(self.stop.clone()));
     }
 
     async fn join(&self, count: usize) {

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod journal;
+mod leases;
 mod log;
 mod presence;
 mod registry;
@@ -13,6 +14,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use leases::InProcessLeases;
 pub use presence::InProcessPresence;
 pub use reservations::SqliteReservations;
 

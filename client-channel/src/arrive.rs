@@ -87,7 +87,8 @@ async fn visit(core: Arc<Core>, record: Arc<RoomRecord>, ticket: Ticket) -> Resu
         let detail = "this node holds as many channels as it can; connect again, or poll tickets/me";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "channel_full", detail).retry_after(5)
     })?;
-    let seen = core.ports.store.seen(&record.birth.room, ticket.number).await?;
+    let (store, now) = (core.ports.store.as_ref(), core.ports.clock.now());
+    let seen = edge::seen(store, &record.birth.room, &ticket, now).await?;
     let mirror = core.mirrors.follow(&record.birth.room).await?;
     match seen.standing {
         // Nothing to wait for: it hears its reason, and that is all.

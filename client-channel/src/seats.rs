@@ -166,6 +166,14 @@ impl<L: Link> Seats<L> {
         }
     }
 
+    /// Asks a visitor to connect again, and keeps no seat.
+    pub fn send_away(&mut self, number: Number) {
+        if let Some(visitor) = self.visitors.remove(&number) {
+            visitor.tell(&Outgoing::Away);
+            self.passed.insert(number);
+        }
+    }
+
     /// Once a tick: forgets closed connections, announces ends of active times, and tells each who waits
     /// the own figures where they changed. `at_ms` is the clock of [`Self::seat`], which nobody sets back.
     pub fn sweep(&mut self, state: &RoomState, now: Timestamp, at_ms: u64) -> Swept {

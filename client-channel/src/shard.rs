@@ -139,8 +139,10 @@ impl Shard {
             match seen {
                 Ok(seen) => match seen.standing {
                     Standing::Ended(reason) => self.seats.end(number, reason),
-                    // The mirror is behind, or the store does not know either: the next tick asks again.
-                    Standing::Unknown | Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {}
+                    // The store lost the number before it was told: the ticket has to be shown again.
+                    Standing::Unknown => self.seats.send_away(number),
+                    // The mirror is behind: the next tick asks again.
+                    Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {}
                 },
                 Err(error) => {
                     tracing::warn!(room = %self.mirror.room(), %error, "cannot ask how tickets ended");

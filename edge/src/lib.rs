@@ -11,6 +11,7 @@ pub mod opening;
 pub mod pass;
 mod problem;
 pub mod rooms;
+mod standing;
 
 pub use admin::{AdminToken, require_admin};
 pub use body::{BODY_BYTES_MAX, NoBody, StrictJson, read_json};
@@ -18,3 +19,4 @@ pub use claim::{claim, end, renew};
 pub use consume::{Failure, consume, consume_side_by_side};
 pub use headers::{bearer, idempotency_key};
 pub use problem::{Problem, ProblemBody, method_not_allowed, not_found};
+pub use standing::{seen, visitor_digest};

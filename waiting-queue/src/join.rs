@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::Shared;
 use crate::answer::TicketAnswer;
-use crate::ticket::ticket_of;
+use crate::ticket::{seen, ticket_of};
 
 /// An idempotency key that names a place has at least 16 random bytes, so at least as many characters.
 const KEY_CHARS_MIN: usize = 16;
@@ -63,6 +63,10 @@ pub(crate) async fn join(
     }
     let lane = lane(&record, body.lane.as_deref(), visitor.as_ref())?;
     shared.rate.check(&extensions)?;
+    if let Some(shown) = &shown {
+        // A place that the store had lost is there again before anybody looks for it.
+        seen(&shared, &record, shown).await?;
+    }
 
     let sub = visitor.map(|visitor| visitor.sub);
     let name = record.birth.room.as_str().as_bytes();
@@ -70,7 +74,7 @@ pub(crate) async fn join(
     let wish = Join {
         lane,
         holding: shown.as_ref().map(|shown| shown.number),
-        visitor: sub.as_ref().map(|sub| Digest::of(&[b"visitor", name, sub.as_bytes()])),
+        visitor: sub.as_ref().map(|sub| edge::visitor_digest(&record.birth.room, sub)),
         key: key.map(|key| Digest::of(&[b"key", name, whose, key.as_bytes()])),
     };
     let answered = place(&shared, &record.birth.room, wish).await?;
@@ -117,7 +121,7 @@ async fn held_by_ticket(
         Problem::unauthorized("visitor_token_required", detail)
     };
     let shown = shown.ok_or_else(missing)?;
-    let seen = shared.ports.store.seen(&record.birth.room, shown.number).await?;
+    let seen = seen(shared, record, &shown).await?;
     let mut answer = TicketAnswer::new(record, shown.number, &seen).ok_or_else(missing)?;
     if answer.reason.is_some() {
         return Err(missing());

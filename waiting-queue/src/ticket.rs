@@ -28,7 +28,7 @@ pub(crate) async fn status(
 ) -> Result<Json<TicketAnswer>, Problem> {
     let (record, ticket) = caller(&shared, &room, &headers).await?;
     shared.polls.note(&record.birth.room, ticket.number);
-    let seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
+    let seen = seen(&shared, &record, &ticket).await?;
     match seen.standing {
         Standing::Session(session) => {
             let (terms, now) = (Terms::from(&record.policy), shared.now());
@@ -59,7 +59,7 @@ pub(crate) async fn renew(
 ) -> Result<Json<TicketAnswer>, Problem> {
     let (record, ticket) = caller(&shared, &room, &headers).await?;
     body?;
-    let seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
+    let seen = seen(&shared, &record, &ticket).await?;
     let refuse = |code, detail: &str| Err(Problem::new(StatusCode::CONFLICT, code, detail));
     match seen.standing {
         Standing::Session(session) => {
@@ -90,7 +90,12 @@ pub(crate) async fn leave(
 ) -> Result<StatusCode, Problem> {
     let (record, ticket) = caller(&shared, &room, &headers).await?;
     body?;
-    remove(&shared, &record, ticket.number, EndReason::Left).await?;
+    if !remove(&shared, &record, ticket.number, EndReason::Left).await? {
+        // Only a ticket that the store had lost is found now, and leaves after all.
+        if let Standing::Prequeue | Standing::Waiting(_) = seen(&shared, &record, &ticket).await?.standing {
+            remove(&shared, &record, ticket.number, EndReason::Left).await?;
+        }
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -105,6 +110,11 @@ pub(crate) async fn remove(
     // Who is called between the two is found by the second.
     let departed = store.depart(room, Ranges::one(number), reason, now).await?;
     Ok(!departed.is_empty() || edge::end(store, room, number, reason, now).await?)
+}
+
+/// Where a ticket stands, put back first if the store had lost it.
+pub(crate) async fn seen(shared: &Shared, record: &RoomRecord, ticket: &Ticket) -> Result<Seen, Problem> {
+    Ok(edge::seen(shared.ports.store.as_ref(), &record.birth.room, ticket, shared.now()).await?)
 }
 
 pub(crate) fn ticket_of(shared: &Shared, record: &RoomRecord, text: &str) -> Result<Ticket, Problem> {
@@ -145,7 +155,7 @@ fn admitted(
 
 /// The session ran out between the look and the claim.
 async fn ended(shared: &Shared, record: &RoomRecord, ticket: &Ticket) -> Result<Json<TicketAnswer>, Problem> {
-    let mut seen = shared.ports.store.seen(&record.birth.room, ticket.number).await?;
+    let mut seen = seen(shared, record, ticket).await?;
     if let Standing::Session(_) = seen.standing {
         // Its time is over even if no sweep has run yet.
         seen.standing = Standing::Ended(EndReason::Expired);

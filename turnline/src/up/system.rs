@@ -5,14 +5,14 @@ use std::sync::Arc;
 use active_queue::ActiveQueue;
 use anyhow::Context;
 use backend::clock::SystemClock;
-use backend::embedded::{Embedded, InProcessPresence, Options, SqliteReservations};
+use backend::embedded::{Embedded, InProcessLeases, InProcessPresence, Options, SqliteReservations};
 use backend::entropy::SystemEntropy;
 use client_channel::{ChannelConfig, ChannelPorts, ClientChannel};
 use edge::rooms::Rooms;
 use edge::{AdminToken, Problem};
 use expiration::Expiration;
 use kernel::pass::PassKey;
-use kernel::ports::{Clock, EventLog, Presence, Registry, ReservationStore, RoomStore};
+use kernel::ports::{Clock, EventLog, Leases, Presence, Registry, ReservationStore, RoomStore};
 use kernel::ticket::TicketKey;
 use reservation_api::ReservationApi;
 use tokio::task::{JoinHandle, JoinSet};
@@ -55,6 +55,7 @@ struct Ports {
     registry: Arc<dyn Registry>,
     log: Arc<dyn EventLog>,
     presence: Arc<dyn Presence>,
+    leases: Arc<dyn Leases>,
     clock: Arc<dyn Clock>,
     tickets: TicketKey,
     passes: PassKey,
@@ -89,7 +90,7 @@ impl System {
         };
         Ok(Self {
             waiting_queue: WaitingQueue::new(waiting, ports.waiting_queue()),
-            active_queue: ActiveQueue::new(active_queue::Config::default(), ports.active_queue()),
+            active_queue: ActiveQueue::new(active_queue::Config::new(NODE), ports.active_queue()),
             expiration: Expiration::new(expiration::Config::default(), ports.expiration()),
             client_channel: ClientChannel::new(channel_config(settings, files), ports.client_channel()),
             reservation_api: ReservationApi::new(shop, ports.reservation_api(reservations.clone())),
@@ -145,6 +146,7 @@ impl Ports {
             registry: Arc::new(rooms.clone()),
             log: Arc::new(rooms.clone()),
             presence: Arc::new(InProcessPresence::default()),
+            leases: Arc::new(InProcessLeases::new(Arc::new(SystemClock))),
             clock: Arc::new(SystemClock),
             tickets: TicketKey::new(secret),
             passes: PassKey::new(secret).context("no keys can be made of the secret")?,
@@ -171,6 +173,7 @@ impl Ports {
             store: self.store.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
+            leases: self.leases.clone(),
             clock: self.clock.clone(),
             tickets: self.tickets.clone(),
         }
