@@ -259,9 +259,21 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Numbers as inclusive runs, `[[1,5],[7,7]]` in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Ranges(Vec<[Number; 2]>);
+
+impl<'de> Deserialize<'de> for Ranges {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let runs = Vec::<[Number; 2]>::deserialize(from)?;
+        let backwards = runs.iter().any(|[first, last]| first > last);
+        if backwards {
+            Err(de::Error::custom("a run of numbers ends before it begins"))
+        } else {
+            Ok(Self(runs))
+        }
+    }
+}
 
 impl Ranges {
     pub fn one(number: Number) -> Self {
@@ -336,6 +348,8 @@ mod tests {
         assert_eq!(ranges.runs(), &[[1, 3], [7, 7], [9, 10]]);
         assert_eq!(ranges.count(), 6);
         assert_eq!(ranges.chunks(2).map(|r| r.count()).collect::<Vec<_>>(), vec![4, 2]);
+        assert_eq!(serde_json::from_str::<Ranges>("[[1,3],[7,7],[9,10]]").unwrap(), ranges);
+        assert!(serde_json::from_str::<Ranges>("[[3,1]]").is_err());
     }
 
     #[test]
