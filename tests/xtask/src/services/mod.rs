@@ -4,12 +4,14 @@
 mod kafka;
 mod kafka_wire;
 mod kept;
+mod nginx;
 mod ports;
 mod postgres;
 mod process;
 mod redis;
 
 pub use kept::{start, status, stop};
+pub use nginx::Upstreams;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,6 +75,11 @@ impl Service {
         Service::start(Box::new(postgres::Postgres), dir, None)
     }
 
+    /// nginx with `deploy/nginx.conf` in front of these addresses. Its files lie below `dir`.
+    pub fn nginx(dir: &Path, upstreams: Upstreams) -> Result<Service> {
+        Service::start(Box::new(nginx::Nginx { upstreams }), dir, None)
+    }
+
     fn start(program: Box<dyn Program>, dir: &Path, port: Option<u16>) -> Result<Service> {
         machine::provide(program.needs())?;
         fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
@@ -108,7 +115,7 @@ impl Service {
         log_file(&self.dir, self.name())
     }
 
-    /// What Turnline is given to reach it.
+    /// What Turnline is given to reach it; nginx's is the one address of them all.
     pub fn url(&self) -> String {
         self.program.url(self.port)
     }
@@ -242,7 +249,7 @@ pub fn remove(dir: &Path) -> Result<()> {
 
 /// Installs whatever of the services' programs is missing, Kafka's jars included.
 pub fn provide() -> Result<()> {
-    let needs: Vec<Need> = [redis::NEEDS, kafka::NEEDS, postgres::NEEDS].concat();
+    let needs: Vec<Need> = [redis::NEEDS, kafka::NEEDS, postgres::NEEDS, nginx::NEEDS].concat();
     machine::provide(&needs)?;
     kafka::jars().map(drop)
 }

@@ -93,8 +93,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         // The guard goes first: later the number may be another process's. Errors mean: gone already.
         dismiss(&mut self.guard);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = send(self.pid(), Signal::Kill);
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -141,10 +143,11 @@ impl Identity {
     }
 }
 
-/// By the shell, as the standard library can only kill, and only its own children.
+/// To the process and those of its children that stayed in its group, as nginx's workers do. By the shell, as the
+/// standard library can only kill, and only one.
 fn send(pid: u32, signal: Signal) -> Result<()> {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "kill -s \"$1\" \"$0\"", &pid.to_string(), signal.name()]);
+    shell.args(["-c", "kill -s \"$1\" -- \"-$0\"", &pid.to_string(), signal.name()]);
     let answer = shell.stdin(Stdio::null()).output().context("sh could not be started")?;
     // Who ended a moment ago cannot be signalled, and need not be.
     if answer.status.success() || Identity::of(pid).is_none() {
@@ -159,7 +162,7 @@ fn send(pid: u32, signal: Signal) -> Result<()> {
 
 fn guard(pid: u32, last: Signal) -> Result<Child> {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "read -r _; kill -s \"$1\" \"$0\"", &pid.to_string(), last.name()]);
+    shell.args(["-c", "read -r _; kill -s \"$1\" -- \"-$0\"", &pid.to_string(), last.name()]);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     shell.spawn().context("sh could not be started")
 }
