@@ -2,7 +2,9 @@
 //! Pure: a store asks these functions inside its transaction and keeps what they answer.
 
 pub mod concert;
+pub mod decide;
 pub mod hold;
+mod letters;
 pub mod money;
 pub mod payment;
 

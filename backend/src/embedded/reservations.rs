@@ -2,6 +2,7 @@
 //! The rules are the kernel's; here is what they are asked about and what they answer is written down.
 
 mod catalogue;
+mod changes;
 mod holds;
 mod keys;
 mod migrations;

@@ -1,14 +1,12 @@
 //! Balances and their ledgers: both change in one transaction, so that the one is always the sum of the other.
 
-use kernel::ports::reservations::{
-    Answered, Caller, ChargeOutcome, ChargeWish, Entry, Money, Page, PageRange,
-};
-use kernel::reservation::money::charged;
-use kernel::reservation::{Currency, EntryKind, Owner};
+use kernel::ports::reservations::{Answered, ChargeOutcome, ChargeWish, Entry, Money, Page, PageRange};
+use kernel::reservation::{Currency, Owner, decide};
 use kernel::words::{RoomId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::catalogue::limit;
+use super::changes::keep;
 use super::rows::{currency_at, int, kind_at, page, time, time_at, uint};
 use super::{Fault, holds, keys};
 
@@ -21,23 +19,16 @@ pub fn balance(db: &Connection, owner: &Owner) -> Result<Money, Fault> {
 }
 
 pub fn charge(db: &Connection, wish: &ChargeWish, now: Timestamp) -> Result<Answered<ChargeOutcome>, Fault> {
-    keys::once(db, wish.caller.owner(), Some(&wish.key), now, || {
-        let Caller::Inside(slot) = &wish.caller else { return Ok(ChargeOutcome::SlotEnded) };
-        if holds::has_ended(db, slot, now)? {
+    let owner = wish.caller.owner();
+    keys::once(db, owner, Some(&wish.key), now, || {
+        let ended =
+            wish.caller.number().map(|number| holds::has_ended(db, &owner.room, number)).transpose()?;
+        let Some(slot) = decide::inside(&wish.caller, ended.unwrap_or(true), now) else {
             return Ok(ChargeOutcome::SlotEnded);
-        }
-        let currency = fix_currency(db, &slot.owner.room, Currency::DEFAULT)?;
-        let Some(after) = charged(balance(db, &slot.owner)?.amount_minor, wish.amount_minor) else {
-            return Ok(ChargeOutcome::TooMuch);
         };
-        let entry = Entry {
-            amount_minor: wish.amount_minor,
-            kind: EntryKind::Charge,
-            reference: wish.charge_id.clone(),
-            at: now,
-        };
-        book(db, &slot.owner, &entry, after)?;
-        Ok(ChargeOutcome::Charged(Money { amount_minor: after, currency }))
+        let currency = fix_currency(db, &owner.room, Currency::DEFAULT)?;
+        let money = Money { currency, ..balance(db, owner)? };
+        keep(db, decide::charge(wish, slot, money, now), now)
     })
 }
 

@@ -1,28 +1,19 @@
 //! What happened and is yet to be told, in order; and the forgetting of what nobody asks for any more.
 
-use kernel::event::{Event, Record};
+use kernel::event::Record;
 use kernel::ports::reservations::OutboxEntry;
-use kernel::words::{RoomId, Timestamp};
+use kernel::words::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::Fault;
 use super::rows::{int, room_at, time, time_at, uint};
 
-/// An event to be told.
-pub struct Letter<'a> {
-    /// The same for the same happening: it is told once.
-    pub id: String,
-    pub room: &'a RoomId,
-    pub traceparent: Option<&'a str>,
-    pub event: Event,
-}
-
-pub fn add(db: &Connection, letter: Letter<'_>, now: Timestamp) -> Result<(), Fault> {
-    let event = serde_json::to_string(&letter.event).map_err(|error| Fault::Broken(error.to_string()))?;
+pub fn add(db: &Connection, record: &Record) -> Result<(), Fault> {
+    let event = serde_json::to_string(&record.event).map_err(|error| Fault::Broken(error.to_string()))?;
     db.prepare_cached(
         "INSERT OR IGNORE INTO outbox (event_id, room, traceparent, event, made_at) VALUES (?, ?, ?, ?, ?)",
     )?
-    .execute(params![letter.id, letter.room.as_str(), letter.traceparent, event, time(now)])?;
+    .execute(params![record.id, record.room.as_str(), record.traceparent, event, time(record.at)])?;
     Ok(())
 }
 

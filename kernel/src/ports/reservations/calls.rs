@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{Money, PaymentRow, Reservation};
 use crate::reservation::payment::Refusal as NoCancel;
 use crate::reservation::{Currency, Failure, Owner, Slot, hold};
-use crate::words::Digest;
+use crate::words::{Digest, Number};
 
 /// Who asks for something new.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,14 @@ impl Caller {
         match self {
             Self::Inside(slot) => &slot.owner,
             Self::Outside(owner) => owner,
+        }
+    }
+
+    /// The number of the slot, while there is one.
+    pub fn number(&self) -> Option<Number> {
+        match self {
+            Self::Inside(slot) => Some(slot.number),
+            Self::Outside(_) => None,
         }
     }
 }
