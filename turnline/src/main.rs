@@ -3,9 +3,12 @@
 mod doctor;
 mod limits;
 mod operator;
+mod process;
+mod serve;
 mod settings;
 mod simulate;
 mod surroundings;
+mod system;
 mod telemetry;
 mod up;
 
@@ -26,12 +29,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole system in one process on embedded, durable backends
+    /// Run the whole system in one process, on embedded, durable backends or on servers
     Up(settings::UpFlags),
+    /// Run one service, one process, on Redis, Kafka and PostgreSQL; any number of replicas of each
+    Serve {
+        service: system::Role,
+        #[command(flatten)]
+        flags: settings::ServeFlags,
+    },
     /// Send simulated visitors through a running system and check its rules from outside
     Simulate(simulate::SimulateArgs),
     /// Look after rooms, over the admin API
     Room(operator::RoomArgs),
+    /// Look at what could not be handled, and put it back
+    Dlq(operator::DlqArgs),
     /// Say what this machine allows or lacks
     Doctor,
     /// Print the configuration in force, secrets hidden
@@ -57,8 +68,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
         Command::Up(flags) => runtime.block_on(up::run(settings::Settings::load(&flags)?)),
+        Command::Serve { service, flags } => {
+            runtime.block_on(serve::run(service, settings::Settings::load(&flags)?))
+        }
         Command::Simulate(args) => runtime.block_on(simulate::run(args)),
-        Command::Room(args) => runtime.block_on(operator::run(args)),
+        Command::Room(args) => runtime.block_on(operator::run_room(args)),
+        Command::Dlq(args) => runtime.block_on(operator::run_dlq(args)),
         Command::Doctor => doctor::run(),
         Command::Config(flags) => {
             print!("{}", settings::Settings::load(&flags)?.describe());

@@ -1,4 +1,4 @@
-//! Settings of `up`: flags win, then `TURNLINE_…` in the environment, then `turnline.toml`, then defaults.
+//! Settings of `up` and `serve`: flags win, then `TURNLINE_…` in the environment, then `turnline.toml`, then defaults.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub const SECRET: &str = "TURNLINE_SECRET";
 pub const ADMIN_TOKEN: &str = "TURNLINE_ADMIN_TOKEN";
 
 /// Every key of the file and, in capitals behind `TURNLINE_`, of the environment.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 14] = [
     "listen",
     "data_dir",
     "demo",
@@ -29,30 +29,35 @@ const KEYS: [&str; 10] = [
     "joins_per_minute_per_address",
     "sockets_max",
     "log_format",
+    "redis",
+    "kafka",
+    "database",
+    "namespace",
 ];
 
+/// What `up` and `serve` have in common.
 #[derive(Debug, Clone, Default, Args, Serialize)]
-pub struct UpFlags {
+pub struct ServeFlags {
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<SocketAddr>,
-    /// Directory that keeps rooms, events, reservations and secrets [default: turnline-data]
+    /// Redis that orders the rooms' events, such as redis://127.0.0.1:6379
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    data_dir: Option<PathBuf>,
-    /// Seed a room `demo` and a concert, and let visitors charge their own balance
-    #[arg(long)]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    demo: bool,
-    /// Capacity of the demo room [default: 5]
+    redis: Option<String>,
+    /// Kafka brokers that carry the events, such as 127.0.0.1:9092 (several with commas between)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    demo_capacity: Option<u64>,
-    /// Seats of the demo performance [default: 200]
+    kafka: Option<String>,
+    /// PostgreSQL that keeps policies and reservations, such as postgres://turnline@127.0.0.1/turnline
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    demo_seats: Option<usize>,
+    database: Option<String>,
+    /// Keeps this Turnline apart from others on the same servers [default: none]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     /// Let visitors charge their own balance (`--demo` does)
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -79,6 +84,47 @@ pub struct UpFlags {
     config: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub struct UpFlags {
+    /// Directory that keeps rooms, events, reservations and secrets [default: turnline-data]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Seed a room `demo` and a concert, and let visitors charge their own balance
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    demo: bool,
+    /// Capacity of the demo room [default: 5]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demo_capacity: Option<u64>,
+    /// Seats of the demo performance [default: 200]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demo_seats: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    common: ServeFlags,
+}
+
+/// Flags of a command that serves, as a layer of the settings.
+pub trait Flags: Serialize {
+    /// The file to read instead of `turnline.toml`.
+    fn file(&self) -> Option<&PathBuf>;
+}
+
+impl Flags for ServeFlags {
+    fn file(&self) -> Option<&PathBuf> {
+        self.config.as_ref()
+    }
+}
+
+impl Flags for UpFlags {
+    fn file(&self) -> Option<&PathBuf> {
+        self.common.config.as_ref()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -102,6 +148,13 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sockets_max: Option<usize>,
     pub log_format: LogFormat,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    pub namespace: String,
 }
 
 impl Default for Settings {
@@ -117,13 +170,17 @@ impl Default for Settings {
             joins_per_minute_per_address: None,
             sockets_max: None,
             log_format: LogFormat::Text,
+            redis: None,
+            kafka: None,
+            database: None,
+            namespace: String::new(),
         }
     }
 }
 
 impl Settings {
-    pub fn load(flags: &UpFlags) -> anyhow::Result<Self> {
-        let file = match &flags.config {
+    pub fn load(flags: &impl Flags) -> anyhow::Result<Self> {
+        let file = match flags.file() {
             Some(path) => Toml::file_exact(path),
             None => Toml::file("turnline.toml"),
         };
@@ -141,6 +198,10 @@ impl Settings {
         let mut text = String::new();
         if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) {
             for (key, value) in fields {
+                let value = match value.as_str() {
+                    Some(address) if address.contains("://") => format!("{:?}", without_password(address)),
+                    Some(_) | None => value.to_string(),
+                };
                 let _ = writeln!(text, "{key} = {value}");
             }
         }
@@ -153,6 +214,16 @@ impl Settings {
             );
         }
         text
+    }
+}
+
+/// An address as it may be shown: `scheme://name:…@host`.
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let Some((credentials, host)) = rest.rsplit_once('@') else { return address.to_owned() };
+    match credentials.split_once(':') {
+        Some((name, _)) => format!("{scheme}://{name}:…@{host}"),
+        None => address.to_owned(),
     }
 }
 
@@ -200,14 +271,34 @@ mod tests {
         let settings = Settings::load(&flags).unwrap();
         assert!(settings.demo);
         assert_eq!((settings.demo_capacity, settings.demo_seats), (9, 200));
-        let every =
-            Settings { joins_per_minute_per_address: Some(1), sockets_max: Some(1), ..Settings::default() };
+        let server = || Some("there".to_owned());
+        let every = Settings {
+            joins_per_minute_per_address: Some(1),
+            sockets_max: Some(1),
+            redis: server(),
+            kafka: server(),
+            database: server(),
+            ..Settings::default()
+        };
         let fields = serde_json::to_value(every).unwrap();
         let mut known: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
         let mut keys = KEYS.to_vec();
         known.sort_unstable();
         keys.sort_unstable();
         assert_eq!(known, keys);
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_not_shown() {
+        for (address, shown) in [
+            ("postgres://turnline:p@ss:w@db/turnline", "postgres://turnline:…@db/turnline"),
+            ("redis://:secret@cache:6379", "redis://:…@cache:6379"),
+            ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ] {
+            let settings = Settings { redis: Some(address.to_owned()), ..Settings::default() };
+            let text = settings.describe();
+            assert!(text.contains(&format!("redis = {shown:?}")), "{text}");
+        }
     }
 
     #[test]
@@ -229,7 +320,7 @@ mod tests {
     fn a_file_may_have_the_keys_of_other_commands() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "max_holds = 2\nurl = \"http://127.0.0.1:1\"\nvisitors = 9\n").unwrap();
-        let flags = UpFlags { config: Some(file.path().to_owned()), ..UpFlags::default() };
+        let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
         assert_eq!(Settings::load(&flags).unwrap().max_holds, 2);
     }
 
@@ -237,7 +328,7 @@ mod tests {
     fn a_file_with_an_unknown_key_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "listne = \"127.0.0.1:1\"").unwrap();
-        let flags = UpFlags { config: Some(file.path().to_owned()), ..UpFlags::default() };
+        let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
         assert!(format!("{:#}", Settings::load(&flags).unwrap_err()).contains("listne"));
     }
 }

@@ -12,7 +12,7 @@ use figment::providers::{Format, Toml};
 use serde_json::Value;
 
 /// Settings of `up` are read by [`crate::settings`]; these have theirs in the command line alone.
-const CLIENTS: [&str; 2] = ["simulate", "room"];
+const CLIENTS: [&str; 3] = ["simulate", "room", "dlq"];
 
 type Keys = BTreeMap<String, Value>;
 
@@ -33,7 +33,12 @@ pub fn surround(command: Command) -> anyhow::Result<Command> {
 /// The keys that client commands have in the file.
 pub fn client_keys(command: &Command) -> Vec<String> {
     let clients = command.get_subcommands().filter(|sub| CLIENTS.contains(&sub.get_name()));
-    clients.flat_map(Command::get_arguments).filter_map(key).collect()
+    clients.flat_map(keys_of).collect()
+}
+
+fn keys_of(command: &Command) -> Vec<String> {
+    let below = command.get_subcommands().flat_map(keys_of);
+    command.get_arguments().filter_map(key).chain(below).collect()
 }
 
 fn file_keys() -> anyhow::Result<Keys> {
@@ -45,9 +50,14 @@ fn file_keys() -> anyhow::Result<Keys> {
 }
 
 fn over(command: Command, keys: &Keys) -> Command {
-    CLIENTS.iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |client| client.mut_args(|arg| surrounded(arg, keys)))
-    })
+    CLIENTS
+        .iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |client| surrounded_below(client, keys)))
+}
+
+fn surrounded_below(command: Command, keys: &Keys) -> Command {
+    let command = command.mut_args(|arg| surrounded(arg, keys));
+    command.mut_subcommands(|below| surrounded_below(below, keys))
 }
 
 fn surrounded(arg: Arg, keys: &Keys) -> Arg {
@@ -77,14 +87,20 @@ mod tests {
     #[test]
     fn every_flag_of_a_client_has_a_variable_and_a_key() {
         let command = over(Cli::command(), &Keys::new());
-        for name in CLIENTS {
-            let client = command.find_subcommand(name).unwrap();
+        let mut commands: Vec<_> =
+            CLIENTS.iter().map(|name| command.find_subcommand(name).unwrap()).collect();
+        while let Some(client) = commands.pop() {
             for arg in client.get_arguments().filter(|arg| arg.get_long().is_some()) {
-                assert!(arg.get_env().is_some(), "{name} {:?}", arg.get_long());
+                assert!(arg.get_env().is_some(), "{} {:?}", client.get_name(), arg.get_long());
             }
+            commands.extend(client.get_subcommands());
         }
         let keys = client_keys(&Cli::command());
-        assert!(["url", "room", "leave_fraction"].iter().all(|key| keys.iter().any(|known| known == key)));
+        assert!(
+            ["url", "room", "leave_fraction", "limit"]
+                .iter()
+                .all(|key| keys.iter().any(|known| known == key))
+        );
     }
 
     #[test]

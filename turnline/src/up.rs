@@ -1,95 +1,18 @@
-//! `turnline up`: all five services in one process, on embedded, durable backends.
-
-mod demo;
-mod http;
-mod secrets;
-mod system;
+//! `turnline up`: all five services in one process, on embedded, durable backends or on servers.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Context;
-use axum::serve::ListenerExt;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-
-use crate::limits;
+use crate::process;
 use crate::settings::Settings;
-use crate::telemetry::{Figures, start_logs};
-use secrets::Secrets;
-use system::System;
-
-/// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
-const BACKLOG: u32 = 8_192;
-/// How long a drain may take before the process ends all the same.
-const DRAIN: Duration = Duration::from_secs(15);
+use crate::system::secrets::Secrets;
+use crate::system::{Role, demo};
+use crate::telemetry::start_logs;
 
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     start_logs(settings.log_format)?;
-    // Before anybody is told that we are up.
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-    let figures = Figures::start()?;
-    let files = limits::raise_open_files();
     let secrets = Secrets::load_or_make(&settings.data_dir)?;
-    let system = System::open(&settings, &secrets, files).await?;
-    let listener = listen(settings.listen)?;
-    let address = listener.local_addr().context("the listening address cannot be read")?;
-
-    let stop = CancellationToken::new();
-    if settings.demo {
-        demo::seed(&system, &settings).await?;
-    }
-    let app = http::router(&system, figures);
-    let mut running = system.start(&stop);
-    announce(&settings, address);
-    let served = tokio::spawn({
-        let stop = stop.clone();
-        let listener = listener.tap_io(|socket| {
-            // Positions are small and urgent.
-            let _ = socket.set_nodelay(true);
-        });
-        let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await }
-    });
-
-    tokio::select! {
-        told = told_to_stop(&mut terminate) => told?,
-        () = stop.cancelled() => {}
-    }
-    tracing::info!("draining: visitors are told to reconnect, services finish; a second signal ends at once");
-    stop.cancel();
-    let drained = async {
-        running.finished().await;
-        // Serving fails only with its listener, which is gone by now.
-        let _ = served.await;
-    };
-    tokio::select! {
-        () = drained => {}
-        () = tokio::time::sleep(DRAIN) => tracing::warn!("the drain took too long and is cut"),
-        again = told_to_stop(&mut terminate) => again?,
-    }
-    tokio::task::spawn_blocking(move || running.close()).await?;
-    tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
-}
-
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let why = || format!("cannot listen on {address}; is another process there? choose another --listen");
-    let socket =
-        if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.with_context(why)?;
-    socket.set_reuseaddr(true).with_context(why)?;
-    socket.bind(address).with_context(why)?;
-    socket.listen(BACKLOG).with_context(why)
-}
-
-async fn told_to_stop(terminate: &mut Signal) -> anyhow::Result<()> {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C cannot be heard")?,
-    }
-    Ok(())
+    process::run(&settings, &secrets, &Role::ALL, |address| announce(&settings, address)).await
 }
 
 fn announce(settings: &Settings, address: SocketAddr) {

@@ -4,10 +4,12 @@ mod admin;
 mod admin_channel;
 mod answer;
 mod authorize;
+mod dead_letters;
 mod join;
 mod joiner;
 mod polls;
 mod rate;
+mod rebuild;
 mod room;
 mod ticket;
 
@@ -18,7 +20,9 @@ use edge::{AdminToken, Problem};
 use kernel::event::{Event, RoomFact, Topic};
 use kernel::lottery;
 use kernel::pass::PassKey;
-use kernel::ports::{Clock, Entropy, EventLog, Presence, Registry, RoomStore, StartAt, Subscription};
+use kernel::ports::{
+    Clock, DeadLetters, Entropy, EventLog, Presence, Registry, RoomStore, StartAt, Subscription,
+};
 use kernel::ticket::TicketKey;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -41,6 +45,7 @@ pub struct Ports {
     pub store: Arc<dyn RoomStore>,
     pub registry: Arc<dyn Registry>,
     pub log: Arc<dyn EventLog>,
+    pub dead_letters: Arc<dyn DeadLetters>,
     pub presence: Arc<dyn Presence>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
@@ -97,6 +102,10 @@ impl WaitingQueue {
             .routes(routes!(admin::stats))
             .routes(routes!(admin_channel::channel))
             .routes(routes!(admin::revoke))
+            .routes(routes!(rebuild::rebuild))
+            .routes(routes!(dead_letters::list))
+            .routes(routes!(dead_letters::show))
+            .routes(routes!(dead_letters::replay))
             .with_state(self.shared.clone())
     }
 

@@ -1,6 +1,6 @@
-//! One address in front of all services: their routes, the pages, health, figures, the API's description.
+//! One address in front of the services of a process: their routes, the pages, health, figures, and the
+//! description of the whole API.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +19,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::system::{Readiness, System};
+use super::{Readiness, Role, System};
 use crate::telemetry::Figures;
 
 const PROBLEM: &str = "application/problem+json";
@@ -33,13 +33,12 @@ const PROBLEM: &str = "application/problem+json";
 struct Description;
 
 pub fn router(system: &System, figures: Figures) -> Router {
-    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
-        .merge(system.waiting_queue.routes())
-        .merge(system.active_queue.routes())
-        .merge(system.expiration.routes())
-        .merge(system.client_channel.routes())
-        .merge(system.reservation_api.routes())
-        .split_for_parts();
+    let all_of = |roles: &[Role]| {
+        let none = OpenApiRouter::with_openapi(Description::openapi());
+        roles.iter().fold(none, |all, role| all.merge(system.routes(*role))).split_for_parts()
+    };
+    let (routes, _) = all_of(&system.roles);
+    let (_, mut description) = all_of(&Role::ALL);
     describe_tokens(&mut description);
     describe_answers(&mut description);
     let health = Router::new()
@@ -47,12 +46,16 @@ pub fn router(system: &System, figures: Figures) -> Router {
         .route("/readyz", get(ready))
         .with_state(system.readiness())
         .route("/metrics", get(render).with_state(figures));
+    let pages = match system.roles.contains(&Role::WaitingQueue) {
+        true => web::routes().method_not_allowed_fallback(edge::method_not_allowed),
+        false => Router::new(),
+    };
     routes
         // Before the layer, which answers what browsers ask beforehand.
         .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(from_any_origin())
         .merge(health.method_not_allowed_fallback(edge::method_not_allowed))
-        .merge(web::routes().method_not_allowed_fallback(edge::method_not_allowed))
+        .merge(pages)
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(edge::not_found)
         .layer(CatchPanicLayer::custom(panicked))
@@ -114,7 +117,7 @@ fn describe_answers(description: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-async fn ready(State(readiness): State<Arc<Readiness>>) -> Result<&'static str, Problem> {
+async fn ready(State(readiness): State<Readiness>) -> Result<&'static str, Problem> {
     readiness.check().await?;
     Ok("ready\n")
 }

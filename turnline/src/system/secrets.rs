@@ -21,6 +21,15 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// One is missing or empty.
+    pub fn from_environment() -> anyhow::Result<Self> {
+        Ok(Self { secret: given(SECRET)?, admin_token: given(ADMIN_TOKEN)? })
+    }
+
+    /// From the environment, or kept in the directory.
     pub fn load_or_make(directory: &Path) -> anyhow::Result<Self> {
         // Rooms keep the shop's keys there: a directory that we make is its owner's alone.
         DirBuilder::new()
@@ -36,12 +45,24 @@ impl Secrets {
 }
 
 fn one(name: &str, file: &Path) -> anyhow::Result<String> {
-    let secret = match std::env::var(name) {
-        Ok(secret) => secret,
-        Err(_) => {
-            kept(file).with_context(|| format!("the secret in {} cannot be read or made", file.display()))?
-        }
-    };
+    match std::env::var(name) {
+        Ok(secret) => checked(name, secret),
+        Err(_) => checked(
+            name,
+            kept(file).with_context(|| format!("the secret in {} cannot be read or made", file.display()))?,
+        ),
+    }
+}
+
+/// A secret that all processes have to share comes from the environment alone.
+fn given(name: &str) -> anyhow::Result<String> {
+    let secret = std::env::var(name).with_context(|| {
+        format!("{name} is not set; every process of one Turnline needs the same one, so none is made here")
+    });
+    checked(name, secret?)
+}
+
+fn checked(name: &str, secret: String) -> anyhow::Result<String> {
     if secret.is_empty() {
         bail!("{name} is empty; set one, or unset it to have one made");
     }

@@ -8,7 +8,7 @@ use kernel::reservation::concert::rows_of_seats;
 use kernel::reservation::{Concert, Currency, Performance};
 use kernel::words::{RoomId, Timestamp};
 
-use super::system::System;
+use super::System;
 use crate::settings::Settings;
 
 pub const ROOM: &str = "demo";
