@@ -7,6 +7,7 @@ use edge::mirror::{Mirror, Mirrors};
 use kernel::control::Control;
 use kernel::ports::StoreError;
 use kernel::presence::Attendance;
+use kernel::room::RoomState;
 use kernel::words::{EndReason, Number, Ranges, RoomId, Timestamp};
 use roaring::RoaringTreemap;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,10 @@ use crate::{Config, Ports};
 const RUNS_PER_STEP: usize = 1_000;
 /// Ticks after which the times of those who ended are dropped.
 const FORGET_TICKS: u64 = 60;
+/// Ticks between looks at whether the room's figures agree.
+const AUDIT_TICKS: u64 = 60;
+/// Faults of one look that are told one by one.
+const FAULTS_TOLD: usize = 10;
 /// Ticks that may be missed before the watch counts as interrupted.
 const MISSED_TICKS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -82,6 +87,7 @@ impl Watch {
             empty: room.sessions.is_empty() && room.line.waiting() == 0,
             grace_seconds: room.policy.grace_seconds + self.config.lag.as_secs(),
         }) {
+            self.audit(&mirror);
             self.take_attendance(&view, now).await;
             self.end_the_gone(&mirror, view.grace_seconds, now).await?;
             self.forget_the_ended(&mirror);
@@ -136,6 +142,19 @@ impl Watch {
             metrics::counter!("turnline_abandoned_total").increment(left.count());
         }
         Ok(())
+    }
+
+    /// Tells as a fault of ours when slots, line and numbers given do not agree. Nothing is repaired here:
+    /// the room is the fold of its events, and a rebuild makes it anew from them.
+    fn audit(&self, mirror: &Mirror) {
+        if !self.ticks.is_multiple_of(AUDIT_TICKS) {
+            return;
+        }
+        let faults = mirror.read(RoomState::faults).unwrap_or_default();
+        metrics::counter!("turnline_room_faults_total").increment(faults.len() as u64);
+        for fault in faults.iter().take(FAULTS_TOLD) {
+            tracing::error!(room = %self.room, version = mirror.version(), %fault, "the room's figures do not agree; look at its events, and rebuild it with `turnline room rebuild`");
+        }
     }
 
     fn forget_the_ended(&mut self, mirror: &Mirror) {

@@ -2,6 +2,7 @@
 //! the store needs (who ended how, who is known by what) and the store's verbs, which decide nothing:
 //! they check a guard, record events, and apply them by the same fold that a rebuild uses.
 
+mod audit;
 mod checkpoint;
 mod identities;
 mod state;
@@ -17,7 +18,8 @@ use crate::event::{RoomEvent, RoomFact};
 use crate::policy::Policy;
 use crate::session::{Next, Session};
 use crate::words::{Digest, EndReason, LaneName, Number, Ranges, RoomId, Timestamp};
-pub use checkpoint::Checkpoint;
+pub use audit::RoomFault;
+pub use checkpoint::{Checkpoint, surviving};
 use identities::{Endings, Identities};
 pub use state::{Fold, RoomCounts, RoomState, Standing, Summary};
 pub use tentative::Tentative;

@@ -133,7 +133,7 @@ impl House {
         assert_eq!(state.active(), self.shadow.slots.len() as u64);
         assert_eq!(state.line.waiting(), self.shadow.waiting());
         assert_eq!(state.called, self.shadow.called.len() as u64);
-        assert_eq!(state.called + state.departed + state.line.waiting(), state.issued, "nobody is lost");
+        assert_eq!(state.faults(), [], "nobody is lost, and nobody counts twice");
         for number in &self.shadow.slots {
             assert!(matches!(self.room.standing(*number), Standing::Session(_)), "{number} has a slot");
         }
