@@ -82,6 +82,19 @@ impl Topic {
     }
 }
 
+impl From<RoomEvent> for Record {
+    /// The id follows from room and `seq`, so whoever publishes it gives it the same.
+    fn from(event: RoomEvent) -> Self {
+        Self {
+            id: format!("{}.{}", event.room, event.seq),
+            room: event.room.clone(),
+            at: event.at,
+            traceparent: None,
+            event: Event::Room(event),
+        }
+    }
+}
+
 impl Event {
     pub fn topic(&self) -> Topic {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kernel::event::{Event, Record};
+use kernel::event::Record;
 use kernel::ports::{RoomRecord, StoreError};
 use kernel::room::Room;
 use kernel::words::RoomId;
@@ -93,15 +93,6 @@ impl World {
     fn collect(&mut self, room: &RoomId) {
         let events = self.rooms.get_mut(room).map(Room::take_events).unwrap_or_default();
         *self.unsaved.entry(room.clone()).or_default() += events.len() as u64;
-        for event in events {
-            let id = format!("{}.{}", event.room, event.seq);
-            self.append(Record {
-                id,
-                room: event.room.clone(),
-                at: event.at,
-                traceparent: None,
-                event: Event::Room(event),
-            });
-        }
+        events.into_iter().for_each(|event| self.append(event.into()));
     }
 }

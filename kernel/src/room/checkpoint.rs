@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::RoomEvent;
 use crate::event::v1::Arrival;
+use crate::event::{RoomEvent, RoomFact};
 use crate::room::{Endings, Identities, Room, RoomState};
 use crate::words::Timestamp;
 
@@ -31,11 +31,26 @@ impl Room {
 
     /// A room from all of its events; `None` when they do not begin with its configuration.
     pub fn of_history(events: &[RoomEvent]) -> Option<Self> {
-        let (first, rest) = events.split_first()?;
-        let mut room = Self::from_first(first)?;
-        rest.iter().for_each(|event| room.apply(event));
+        let mut surviving = surviving(events).into_iter();
+        let mut room = Self::from_first(surviving.next()?)?;
+        surviving.for_each(|event| room.apply(event));
         Some(room)
     }
+}
+
+/// The events, in order, that the room as it went on is made of: without those that reached the log behind
+/// the back of a rebuild which had read it already.
+pub fn surviving(events: &[RoomEvent]) -> Vec<&RoomEvent> {
+    let mut kept: Vec<&RoomEvent> = Vec::with_capacity(events.len());
+    for event in events {
+        if let RoomFact::RoomRebuilt { through_seq, .. } = &event.fact {
+            while kept.last().is_some_and(|last| last.seq > *through_seq) {
+                kept.pop();
+            }
+        }
+        kept.push(event);
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -90,5 +105,10 @@ mod tests {
         events.iter().for_each(|event| follower.apply(event));
         assert_eq!(follower, rebuilt);
         assert_eq!(original.state.apply(&events[0]), Fold::Gap);
+
+        // What reached the log too late for the rebuild counts no more.
+        let late = original.take_events();
+        let history: Vec<_> = told.into_iter().chain(late).chain(events).collect();
+        assert_eq!(Room::of_history(&history), Some(rebuilt));
     }
 }
