@@ -1,4 +1,5 @@
-//! The room registry as a node keeps it: read once, forgotten when a room is configured anew.
+//! The room registry as a node keeps it: read once a tick at most, forgotten when a room is configured anew,
+//! and gone on with while the registry is away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,10 @@ use tokio::time::Instant;
 
 use crate::problem::Problem;
 
-/// A record is read again after this, should the event that evicts it have been missed.
-const FRESH: Duration = Duration::from_secs(30);
+/// A record is read again after this: no event tells of a new visitor key, and events can be missed.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long callers wait for a registry that does not answer, when the record is known from before.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 pub struct Rooms {
@@ -27,21 +30,23 @@ impl Rooms {
         Self { registry, known: Arc::default(), forgotten: Arc::default() }
     }
 
-    /// The room's record; 404 `unknown_room` when there is none.
+    /// The room's record; 404 `unknown_room` when there is none. While the registry does not answer, what was
+    /// known last goes on.
     pub async fn get(&self, room: &RoomId) -> Result<Arc<RoomRecord>, Problem> {
-        if let Some(known) = self.known.get(room)
-            && known.1.elapsed() < FRESH
-        {
-            return Ok(known.0.clone());
+        let known = self.known.get(room).map(|known| known.value().clone());
+        let Some((last, read_at)) = known else { return Ok(self.load(room).await?) };
+        if read_at.elapsed() < FRESH {
+            return Ok(last);
         }
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
-        let record = Arc::new(self.registry.load(room).await?.ok_or(StoreError::UnknownRoom)?);
-        // Under the entry's lock, which `forget` needs too.
-        let entry = self.known.entry(room.clone());
-        if self.forgotten.load(Ordering::SeqCst) == forgotten {
-            entry.insert((record.clone(), Instant::now()));
+        match tokio::time::timeout(PATIENCE, self.load(room)).await {
+            Ok(Err(StoreError::Unavailable(_))) | Err(_) => {
+                tracing::warn!(%room, "the registry does not answer; the room goes on as it was known last");
+                let forgotten = self.forgotten.load(Ordering::SeqCst);
+                self.keep(room, &last, forgotten);
+                Ok(last)
+            }
+            Ok(loaded) => Ok(loaded?),
         }
-        Ok(record)
     }
 
     /// The record of the room named in a path; a name that no room can have is an unknown room.
@@ -65,6 +70,21 @@ impl Rooms {
     pub fn forget(&self, room: &RoomId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.known.remove(room);
+    }
+
+    async fn load(&self, room: &RoomId) -> Result<Arc<RoomRecord>, StoreError> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let record = Arc::new(self.registry.load(room).await?.ok_or(StoreError::UnknownRoom)?);
+        self.keep(room, &record, forgotten);
+        Ok(record)
+    }
+
+    fn keep(&self, room: &RoomId, record: &Arc<RoomRecord>, forgotten: u64) {
+        // Under the entry's lock, which `forget` needs too.
+        let entry = self.known.entry(room.clone());
+        if self.forgotten.load(Ordering::SeqCst) == forgotten {
+            entry.insert((record.clone(), Instant::now()));
+        }
     }
 }
 
@@ -145,5 +165,44 @@ mod tests {
         );
         assert_eq!(early.policy.capacity, 1);
         assert_eq!(rooms.get(&room()).await.unwrap().policy.capacity, 2);
+    }
+
+    /// Answers until it is told to be away.
+    #[derive(Default)]
+    struct Away(std::sync::atomic::AtomicBool);
+
+    #[async_trait]
+    impl Registry for Away {
+        async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
+            Ok(record.clone())
+        }
+
+        async fn load(&self, room: &RoomId) -> Result<Option<RoomRecord>, StoreError> {
+            match self.0.load(Ordering::SeqCst) {
+                true => Err(StoreError::Unavailable("away".to_owned())),
+                false => Ok((room.as_str() == "demo").then(|| record(1))),
+            }
+        }
+
+        async fn all(&self) -> Result<Vec<RoomRecord>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn refusal(answer: Result<Arc<RoomRecord>, Problem>) -> &'static str {
+        answer.err().map_or("none", |problem| problem.code)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_room_goes_on_while_the_registry_is_away() {
+        let registry = Arc::new(Away::default());
+        let rooms = Rooms::new(registry.clone());
+        rooms.get(&room()).await.unwrap();
+        registry.0.store(true, Ordering::SeqCst);
+        tokio::time::advance(FRESH * 60).await;
+        assert_eq!(rooms.get(&room()).await.unwrap().policy.capacity, 1);
+        assert_eq!(refusal(rooms.named("other").await), "unavailable");
+        registry.0.store(false, Ordering::SeqCst);
+        assert_eq!(refusal(rooms.named("other").await), "unknown_room");
     }
 }
