@@ -33,6 +33,7 @@ pub async fn run(shop: Arc<Shop>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = shop.posted.notified() => {}
+            () = shop.store().rung() => {}
             () = tokio::time::sleep(rest) => {}
         }
     }

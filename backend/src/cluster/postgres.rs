@@ -5,7 +5,9 @@ mod ceilings;
 mod database;
 mod fault;
 mod registry;
+mod reservations;
 
 pub use ceilings::Ceilings;
 pub use database::{ConnectError, Database, Options};
 pub use registry::PgRegistry;
+pub use reservations::PgReservations;

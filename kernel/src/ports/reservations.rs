@@ -100,11 +100,18 @@ pub trait ReservationStore: Send + Sync {
     /// Writes down which holds ran out; answers the performances whose seats came free.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError>;
 
-    /// The oldest events after an entry that are not marked as published, in order.
-    /// One relay at a time works a store's outbox.
+    /// The oldest events after an entry that are not marked as published, in order. One replica at a time
+    /// works a store's outbox: the others are answered none, until it ends. An event that was kept late may
+    /// stand before some that were told, so each new round begins at the beginning.
     async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
 
     async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Waits until another replica has left something to be worked on. A hint: it may come for nothing, be
+    /// missed, or never come, as in a store that has no replicas; who works looks now and then as well.
+    async fn rung(&self) {
+        std::future::pending().await
+    }
 
     /// Forgets published events from before `published_before`, and keys and ended slots from before
     /// `kept_before`; at most `limit` of each. True when there may be more.

@@ -6,7 +6,7 @@ use kernel::ports::StoreError;
 use kernel::words::{Number, RoomId};
 
 use super::Database;
-use super::database::{int, uint, work};
+use super::database::{Work, int, uint};
 
 /// Numbers of a room may be given only up to its ceiling.
 #[async_trait]
@@ -25,7 +25,7 @@ pub trait Ceilings: Send + Sync {
 impl Ceilings for Database {
     async fn reserve(&self, room: &RoomId, at_least: Number) -> Result<Number, StoreError> {
         self.run(|db| {
-            work(async move {
+            Work::of(async move {
                 let raised: i64 = sqlx::query_scalar(
                     "INSERT INTO ceilings (room, ceiling) VALUES ($1, $2)
                  ON CONFLICT (room) DO UPDATE SET ceiling = greatest(ceilings.ceiling, excluded.ceiling)
@@ -53,7 +53,7 @@ impl Ceilings for Database {
 impl Database {
     async fn look(&self, room: &RoomId) -> Result<Option<Number>, StoreError> {
         self.run(|db| {
-            work(async move {
+            Work::of(async move {
                 let found: Option<i64> = sqlx::query_scalar("SELECT ceiling FROM ceilings WHERE room = $1")
                     .bind(room.as_str())
                     .fetch_optional(db)

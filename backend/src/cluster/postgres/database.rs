@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::ports::StoreError;
@@ -26,8 +27,12 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
-const REGISTRY: [(i64, &str, &str); 1] =
+/// Number, name and text of a migration.
+type Step = (i64, &'static str, &'static str);
+const REGISTRY: [Step; 1] =
     [(1, "registry", include_str!("../../../migrations/postgres/registry/0001_registry.sql"))];
+const RESERVATIONS: [Step; 1] =
+    [(1, "shop", include_str!("../../../migrations/postgres/reservations/0001_shop.sql"))];
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -53,7 +58,17 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
+    schema: Arc<str>,
+    /// For connections beside the pool.
+    to: Arc<PgConnectOptions>,
     options: Options,
+}
+
+/// What a transaction came to.
+pub(super) enum Done<T> {
+    Keep(T),
+    /// Nothing changed, and nothing is written down.
+    Undo(T),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +110,21 @@ impl Database {
         let to = PgConnectOptions::from_str(url)
             .map_err(|error| ConnectError::BadUrl(error.to_string()))?
             .application_name(&format!("turnline {schema}"))
-            .options([("search_path", format!("\"{schema}\""))]);
+            .options([
+                ("search_path", format!("\"{schema}\"").as_str()),
+                ("default_transaction_isolation", "read committed"),
+                // A host that vanished gives its locks back within seconds.
+                ("tcp_keepalives_idle", "5"),
+                ("tcp_keepalives_interval", "2"),
+                ("tcp_keepalives_count", "3"),
+            ]);
         migrate(&to, schema, options).await?;
         let statement_ms = options.statement_timeout.as_millis();
+        let to = to.options([
+            ("statement_timeout", statement_ms),
+            // A process that stands still in a transaction must not hold its locks for ever.
+            ("idle_in_transaction_session_timeout", 2 * statement_ms),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections)
             .acquire_timeout(options.acquire_timeout)
@@ -110,8 +137,8 @@ impl Database {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(to.options([("statement_timeout", statement_ms)]));
-        Ok(Self { pool, options })
+            .connect_lazy_with(to.clone());
+        Ok(Self { pool, schema: schema.into(), to: Arc::new(to), options })
     }
 
     /// Whether the database answers now.
@@ -119,7 +146,7 @@ impl Database {
     /// # Errors
     /// It does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.run(|db| work(async move { Ok(db.ping().await?) })).await
+        self.run(|db| Work::of(async move { Ok(db.ping().await?) })).await
     }
 
     /// Gives all connections back; what comes after is refused.
@@ -127,24 +154,50 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// Runs one statement, or several that need not be one step. Again on a fresh connection when the one
-    /// it had was cut: so it has to be work that may be done twice.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection of its own, beside the pool.
+    pub(super) async fn session(&self) -> Result<PgConnection, Fault> {
+        let connected = tokio::time::timeout(self.options.acquire_timeout, self.to.connect()).await;
+        Ok(connected.map_err(|_| Fault::TimedOut)??)
+    }
+
+    /// As long as work may take that the server does not end by itself.
+    pub(super) fn patience(&self) -> Duration {
+        self.options.statement_timeout * 2
+    }
+
+    /// Runs one statement, or several that need not be one step. Again when its connection was cut: so it
+    /// has to be work that may be done twice.
     pub(super) async fn run<'w, T>(
         &self,
         work: impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, T> + Sync,
     ) -> Result<T, StoreError> {
         let mut attempt = 1;
         loop {
-            let fault = match self.once(&work).await {
+            match self.once(&work).await {
                 Ok(done) => return Ok(done),
-                Err(fault) => fault,
-            };
-            if attempt == ATTEMPTS || !(fault.cut() || fault.collided()) {
-                return Err(fault.into());
+                Err(fault) if attempt < ATTEMPTS && fault.may_try_again() => pause(attempt).await,
+                Err(fault) => return Err(fault.into()),
             }
-            pause(attempt).await;
             attempt += 1;
         }
+    }
+
+    /// Runs work in one transaction. Again when it collided with another one, or when its connection was cut
+    /// before the end was asked for; when it was cut at the end, nobody knows what became of it.
+    pub(super) async fn transact<'w, T: Send>(
+        &self,
+        work: impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, Done<T>> + Sync,
+    ) -> Result<T, StoreError> {
+        let work = &work;
+        self.run(|db| Work::of(in_transaction(db, work))).await
     }
 
     async fn once<'w, T>(
@@ -152,13 +205,31 @@ impl Database {
         work: &(impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, T> + Sync),
     ) -> Result<T, Fault> {
         let mut connection = self.pool.acquire().await?;
-        let limit = self.options.statement_timeout * 2;
-        let done = tokio::time::timeout(limit, work(&mut connection).0).await;
+        let done = tokio::time::timeout(self.patience(), work(&mut connection).done()).await;
         done.unwrap_or_else(|_| {
             // The server would have ended the statement: the way to it is gone, and so is this connection.
             drop(connection.detach());
-            Err(Fault::Sql(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+            Err(Fault::TimedOut)
         })
+    }
+}
+
+async fn in_transaction<'w, T>(
+    db: &mut PgConnection,
+    work: &(impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, Done<T>> + Sync),
+) -> Result<T, Fault> {
+    let mut transaction = db.begin().await?;
+    let done = work(&mut transaction).done().await?;
+    match done {
+        Done::Keep(answer) => {
+            transaction.commit().await.map_err(|error| Fault::from(error).at_the_end())?;
+            Ok(answer)
+        }
+        Done::Undo(answer) => {
+            // What is not committed is not there, however its connection ends.
+            drop(transaction.rollback().await);
+            Ok(answer)
+        }
     }
 }
 
@@ -169,8 +240,14 @@ pub(super) struct Work<'w, 'c, T>(
     PhantomData<&'c &'w ()>,
 );
 
-pub(super) fn work<'w, 'c, T>(work: impl Future<Output = Result<T, Fault>> + Send + 'c) -> Work<'w, 'c, T> {
-    Work(Box::pin(work), PhantomData)
+impl<'w, 'c, T> Work<'w, 'c, T> {
+    pub fn of(work: impl Future<Output = Result<T, Fault>> + Send + 'c) -> Self {
+        Self(Box::pin(work), PhantomData)
+    }
+
+    pub async fn done(self) -> Result<T, Fault> {
+        self.0.await
+    }
 }
 
 fn schema_of(namespace: &str) -> Result<&str, ConnectError> {
@@ -214,11 +291,12 @@ async fn bring_up(connection: &mut PgConnection, schema: &str) -> Result<(), Mig
         connection.create_schema_if_not_exists(&format!("\"{schema}\"")).await?;
     }
     migrator("registry_migrations", &REGISTRY).run_direct(None, connection, false).await?;
+    migrator("reservations_migrations", &RESERVATIONS).run_direct(None, connection, false).await?;
     connection.unlock().await
 }
 
-fn migrator(table: &'static str, steps: &'static [(i64, &'static str, &'static str)]) -> Migrator {
-    let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
+fn migrator(table: &'static str, steps: &'static [Step]) -> Migrator {
+    let step = |(version, name, sql): &Step| {
         Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, (*sql).into_sql_str(), false)
     };
     let mut migrator = Migrator::with_migrations(steps.iter().map(step).collect());

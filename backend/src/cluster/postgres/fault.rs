@@ -9,6 +9,14 @@ use kernel::ports::StoreError;
 pub(super) enum Fault {
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
+    /// Another transaction was quicker: what it did is there to be seen by now.
+    #[error("other calls kept being quicker")]
+    Collided,
+    #[error("it does not answer in time")]
+    TimedOut,
+    /// The connection was cut while a transaction was being ended.
+    #[error("the connection broke, and nobody knows whether the work is kept: {0}")]
+    Unsure(#[source] sqlx::Error),
     #[error("{0}")]
     Broken(String),
 }
@@ -16,38 +24,50 @@ pub(super) enum Fault {
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match &fault {
-            Fault::Sql(error) if passes(error) => Self::Unavailable(fault.to_string()),
-            Fault::Sql(_) | Fault::Broken(_) => Self::Broken(fault.to_string()),
+            Fault::Sql(error) if !passes(error) => Self::Broken(fault.to_string()),
+            Fault::Broken(_) => Self::Broken(fault.to_string()),
+            Fault::Sql(_) | Fault::Collided | Fault::TimedOut | Fault::Unsure(_) => {
+                Self::Unavailable(fault.to_string())
+            }
         }
     }
 }
 
 impl Fault {
-    /// Whether the whole transaction should be done again at once: it collided with another one, and the
-    /// other's work is there to be seen by now.
-    pub fn collided(&self) -> bool {
-        // serialization failure, deadlock, unique violation.
-        self.code().is_some_and(|code| ["40001", "40P01", "23505"].contains(&&*code))
-    }
-
-    /// Whether the connection broke: nothing of an open transaction happened.
-    pub fn cut(&self) -> bool {
+    /// Whether the same work should be done again at once: nothing of it happened, and what was in the way
+    /// is gone.
+    pub fn may_try_again(&self) -> bool {
         match self {
-            Self::Sql(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => true,
-            // The server ends the session, or is on its way down or up.
-            Self::Sql(sqlx::Error::Database(_)) => {
-                self.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code))
+            Self::Collided => true,
+            Self::Sql(error) => {
+                // Serialization failure, deadlock, unique violation: another transaction was quicker.
+                was_cut(error)
+                    || code(error).is_some_and(|code| ["40001", "40P01", "23505"].contains(&&*code))
             }
-            Self::Sql(_) | Self::Broken(_) => false,
+            Self::TimedOut | Self::Unsure(_) | Self::Broken(_) => false,
         }
     }
 
-    fn code(&self) -> Option<Cow<'_, str>> {
+    /// What this means when a transaction was to be kept and it happened then.
+    pub fn at_the_end(self) -> Self {
         match self {
-            Self::Sql(error) => error.as_database_error()?.code(),
-            Self::Broken(_) => None,
+            Self::Sql(error) if was_cut(&error) => Self::Unsure(error),
+            other => other,
         }
     }
+}
+
+/// Whether the connection broke: nothing of an open transaction happened.
+fn was_cut(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        // The server ends the session, or is on its way down or up.
+        error => code(error).is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code)),
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 /// Whether the same work may succeed later. What breaks a constraint, or cannot be read as what it should

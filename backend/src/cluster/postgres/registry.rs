@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::Database;
-use super::database::work;
+use super::database::Work;
 use super::fault::Fault;
 
 /// Cheap to clone.
@@ -31,7 +31,7 @@ impl Registry for PgRegistry {
         let policy = policy.as_str();
         self.database
             .run(|db| {
-                work(async move {
+                Work::of(async move {
                     let kept = sqlx::query(
                         "INSERT INTO registry (room, born, policy, visitor_key, lottery_secret)
                      VALUES ($1, $2, $3, $4, $5)
@@ -55,7 +55,7 @@ impl Registry for PgRegistry {
     async fn load(&self, room: &RoomId) -> Result<Option<RoomRecord>, StoreError> {
         self.database
             .run(|db| {
-                work(async move {
+                Work::of(async move {
                     let found = sqlx::query(
                     "SELECT room, born, policy, visitor_key, lottery_secret FROM registry WHERE room = $1",
                 )
@@ -71,7 +71,7 @@ impl Registry for PgRegistry {
     async fn all(&self) -> Result<Vec<RoomRecord>, StoreError> {
         self.database
             .run(|db| {
-                work(async move {
+                Work::of(async move {
                     let rows = sqlx::query(
                         "SELECT room, born, policy, visitor_key, lottery_secret FROM registry ORDER BY room",
                     )

@@ -1,0 +1,210 @@
+//! The shop in PostgreSQL, for any number of replicas over one schema. The rules are the kernel's; here is
+//! what they are asked about, under locks, and what they answer is written down.
+
+mod bell;
+mod catalogue;
+mod changes;
+mod holds;
+mod keys;
+mod money;
+mod outbox;
+mod payments;
+mod rows;
+mod turns;
+
+use async_trait::async_trait;
+use kernel::event::PaymentRef;
+use kernel::ports::reservations::*;
+use kernel::ports::{ReservationStore, StoreError};
+use kernel::reservation::{Concert, Owner, SeatState};
+use kernel::words::{Number, RoomId, Timestamp};
+
+use super::Database;
+use super::database::Work;
+use bell::Bell;
+use turns::Turns;
+
+/// Whose turn it is to tell what happened.
+const TELLING: &str = "outbox";
+
+/// Cheap to clone; clones are one replica.
+#[derive(Clone)]
+pub struct PgReservations {
+    database: Database,
+    turns: Turns,
+    bell: Bell,
+}
+
+impl PgReservations {
+    /// Has to be made within a tokio runtime.
+    pub fn new(database: Database) -> Self {
+        let (turns, bell) = (Turns::new(database.clone()), Bell::new(database.clone()));
+        Self { database, turns, bell }
+    }
+
+    /// Leaves the work that one replica does at a time to the others, and gives all connections back; what
+    /// comes after is refused.
+    pub async fn close(&self) {
+        self.turns.close().await;
+        self.database.close().await;
+    }
+
+    /// Something may be in the outbox: whoever has the turn at it should hear.
+    fn posted(&self) {
+        if !self.turns.ours(TELLING) {
+            self.bell.pull();
+        }
+    }
+}
+
+#[async_trait]
+impl ReservationStore for PgReservations {
+    async fn add_concert(&self, concert: Concert, now: Timestamp) -> Result<Added, StoreError> {
+        self.database.transact(|db| Work::of(catalogue::add(db, &concert, now))).await
+    }
+
+    async fn concerts(&self, range: PageRange) -> Result<Page<ConcertRow>, StoreError> {
+        self.database.run(|db| Work::of(catalogue::concerts(db, range))).await
+    }
+
+    async fn dates(&self, concert_id: &str, now: Timestamp) -> Result<Option<Vec<DateRow>>, StoreError> {
+        self.database.run(|db| Work::of(catalogue::dates(db, concert_id, now))).await
+    }
+
+    async fn seat_plan(&self, performance_id: &str) -> Result<Option<SeatPlan>, StoreError> {
+        self.database.run(|db| Work::of(catalogue::seat_plan(db, performance_id))).await
+    }
+
+    async fn taken(
+        &self,
+        performance_id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(usize, SeatState)>, StoreError> {
+        self.database.run(|db| Work::of(catalogue::taken(db, performance_id, now))).await
+    }
+
+    async fn hold(&self, wish: HoldWish, now: Timestamp) -> Result<Answered<HoldOutcome>, StoreError> {
+        self.database.transact(|db| Work::of(holds::hold(db, &wish, now))).await
+    }
+
+    async fn reservation(
+        &self,
+        owner: &Owner,
+        reservation_id: &str,
+    ) -> Result<Option<Reservation>, StoreError> {
+        self.database.run(|db| Work::of(holds::of_owner(db, owner, reservation_id))).await
+    }
+
+    async fn give_back(
+        &self,
+        wish: OwnWish,
+        now: Timestamp,
+    ) -> Result<Answered<GiveBackOutcome>, StoreError> {
+        self.database.transact(|db| Work::of(holds::give_back(db, &wish, now))).await
+    }
+
+    async fn pay(&self, wish: PayWish, now: Timestamp) -> Result<Answered<PayOutcome>, StoreError> {
+        let paid = self.database.transact(|db| Work::of(payments::pay(db, &wish, now))).await;
+        self.posted();
+        paid
+    }
+
+    async fn payment(&self, owner: &Owner, payment_id: &str) -> Result<Option<PaymentRow>, StoreError> {
+        self.database.run(|db| Work::of(payments::of_owner(db, owner, payment_id))).await
+    }
+
+    async fn payments(&self, owner: &Owner, range: PageRange) -> Result<Page<PaymentRow>, StoreError> {
+        self.database.run(|db| Work::of(payments::list(db, owner, range))).await
+    }
+
+    async fn request_cancel(
+        &self,
+        wish: OwnWish,
+        now: Timestamp,
+    ) -> Result<Answered<CancelOutcome>, StoreError> {
+        let asked = self.database.transact(|db| Work::of(payments::request_cancel(db, &wish, now))).await;
+        self.posted();
+        asked
+    }
+
+    async fn compensate(&self, payment: &PaymentRef, now: Timestamp) -> Result<Compensated, StoreError> {
+        let done = self.database.transact(|db| Work::of(payments::compensate(db, payment, now))).await;
+        self.posted();
+        done
+    }
+
+    async fn recall_cancellations(
+        &self,
+        asked_before: Timestamp,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let recalled =
+            self.database.transact(|db| Work::of(payments::recall(db, asked_before, limit, now))).await?;
+        if recalled > 0 {
+            self.posted();
+        }
+        Ok(recalled)
+    }
+
+    async fn balance(&self, owner: &Owner) -> Result<Money, StoreError> {
+        self.database.run(|db| Work::of(money::balance(db, owner))).await
+    }
+
+    async fn charge(&self, wish: ChargeWish, now: Timestamp) -> Result<Answered<ChargeOutcome>, StoreError> {
+        self.database.transact(|db| Work::of(money::charge(db, &wish, now))).await
+    }
+
+    async fn ledger(&self, owner: &Owner, range: PageRange) -> Result<Page<Entry>, StoreError> {
+        self.database.run(|db| Work::of(money::ledger(db, owner, range))).await
+    }
+
+    async fn end_slot(
+        &self,
+        room: &RoomId,
+        number: Number,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        self.database.transact(|db| Work::of(holds::end_slot(db, room, number, now))).await
+    }
+
+    async fn extend_slot(
+        &self,
+        room: &RoomId,
+        number: Number,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.database.transact(|db| Work::of(holds::extend_slot(db, room, number, expires_at, now))).await
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+        // Mostly there is nothing to do, and then no transaction is begun.
+        if self.database.run(|db| Work::of(holds::nothing_due(db, now))).await? {
+            return Ok(Vec::new());
+        }
+        self.database.transact(|db| Work::of(holds::sweep(db, now, limit))).await
+    }
+
+    async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        let ours = self.turns.look(TELLING, |db| Work::of(outbox::unpublished(db, after, limit))).await?;
+        Ok(ours.unwrap_or_default())
+    }
+
+    async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
+        self.database.run(|db| Work::of(outbox::published(db, &entries, now))).await
+    }
+
+    async fn rung(&self) {
+        self.bell.heard().await;
+    }
+
+    async fn prune(
+        &self,
+        published_before: Timestamp,
+        kept_before: Timestamp,
+        limit: usize,
+    ) -> Result<bool, StoreError> {
+        self.database.run(|db| Work::of(outbox::prune(db, published_before, kept_before, limit))).await
+    }
+}
