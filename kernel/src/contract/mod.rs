@@ -5,6 +5,7 @@
 mod chance;
 pub mod faulty;
 pub mod lines;
+pub mod log;
 pub mod model;
 pub mod reference;
 pub mod sessions;

@@ -13,6 +13,7 @@ use super::client::Member;
 use super::{topics, unavailable};
 
 const ASK_FOR: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
 const POLL: Duration = Duration::from_millis(100);
 /// A log from which nothing comes for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,11 +27,22 @@ pub(super) struct Span {
     pub end: i64,
 }
 
-/// Every partition of the topics, from the first record it has to where it ends now.
+/// Every partition of the topics, from the first record it has to where it ends now. Asks again for a while: a
+/// partition may be new, or on its way to another leader.
 pub(super) fn spans<X: ConsumerContext>(
     consumer: &impl Consumer<X>,
     names: &[String],
 ) -> KafkaResult<Vec<Span>> {
+    let began = Instant::now();
+    loop {
+        match spans_now(consumer, names) {
+            Err(_) if began.elapsed() < ASK_FOR => std::thread::sleep(PAUSE),
+            told => return told,
+        }
+    }
+}
+
+fn spans_now<X: ConsumerContext>(consumer: &impl Consumer<X>, names: &[String]) -> KafkaResult<Vec<Span>> {
     let mut asked = TopicPartitionList::new();
     for name in names {
         let metadata = consumer.fetch_metadata(Some(name), ASK_FOR)?;
