@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::{SOON, Server};
+use crate::{SOON, Site};
 
 /// An open WebSocket. It answers pings only while it is being read.
 pub struct Channel {
@@ -28,7 +28,7 @@ pub enum Frame {
     Closed(u16),
 }
 
-impl Server {
+impl Site {
     /// Opens the channel of a ticket, as a browser would.
     #[track_caller]
     pub fn channel(&self, room: &str, ticket: &str) -> impl Future<Output = Channel> {
@@ -194,7 +194,7 @@ pub struct EventStream {
     pending: String,
 }
 
-impl Server {
+impl Site {
     /// Opens the channel as server-sent events.
     pub async fn event_stream(&self, room: &str, ticket: &str) -> EventStream {
         let request = self.http.get(format!("{}/v1/rooms/{room}/channel", self.url()));

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::Server;
+use crate::Site;
 
 /// A request being made.
 pub struct Call {
@@ -23,7 +23,7 @@ pub struct Answer {
     pub text: String,
 }
 
-impl Server {
+impl Site {
     pub fn get(&self, path: &str) -> Call {
         self.call("GET", path)
     }

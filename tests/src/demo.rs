@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Answer, Server, fresh_key};
+use crate::{Answer, Site, fresh_key};
 
 /// The demo's performance; ids are kept as the server wrote them.
 pub struct Demo {
@@ -13,7 +13,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    pub async fn of(server: &Server) -> Demo {
+    pub async fn of(server: &Site) -> Demo {
         let concert = server.get("/v1/concerts").send().await.expect(200).items()[0]["id"].clone();
         let dates = server.get(&format!("/v1/concerts/{}/dates", in_path(&concert))).send().await.expect(200);
         let performance = dates.items()[0]["performance_id"].clone();
@@ -23,7 +23,7 @@ impl Demo {
     }
 
     /// The seats as the public list tells them, page after page.
-    pub async fn list(&self, server: &Server) -> Vec<Value> {
+    pub async fn list(&self, server: &Site) -> Vec<Value> {
         let mut seats = Vec::new();
         let mut query = String::new();
         loop {
@@ -37,7 +37,7 @@ impl Demo {
     }
 
     /// How many seats are sold.
-    pub async fn sold(&self, server: &Server) -> u64 {
+    pub async fn sold(&self, server: &Site) -> u64 {
         self.list(server).await.iter().filter(|seat| seat["state"] == "sold").map(|_| 1).sum()
     }
 
@@ -46,25 +46,25 @@ impl Demo {
     }
 
     /// Asks for a seat, by its place in the list.
-    pub async fn hold(&self, server: &Server, pass: &str, seat: usize) -> Answer {
+    pub async fn hold(&self, server: &Site, pass: &str, seat: usize) -> Answer {
         let body = json!({ "performance_id": self.performance, "seat_id": self.seats[seat] });
         server.post("/v1/reservations").bearer(pass).json(&body).send().await
     }
 
     /// Asks to pay, under a new key.
-    pub async fn pay(&self, server: &Server, pass: &str, reservation: &Value) -> Answer {
+    pub async fn pay(&self, server: &Site, pass: &str, reservation: &Value) -> Answer {
         let call = server.post("/v1/payments").bearer(pass).key(&fresh_key());
         call.json(&json!({ "reservation_id": reservation })).send().await
     }
 
     /// Puts money on the balance.
-    pub async fn charge(&self, server: &Server, pass: &str, amount_minor: i64) {
+    pub async fn charge(&self, server: &Site, pass: &str, amount_minor: i64) {
         let call = server.post("/v1/balance/charges").bearer(pass).key(&fresh_key());
         let answer = call.json(&json!({ "amount_minor": amount_minor })).send().await;
         assert!((200..300).contains(&answer.status), "a charge answered {}: {}", answer.status, answer.text);
     }
 
-    pub async fn balance(&self, server: &Server, pass: &str) -> i64 {
+    pub async fn balance(&self, server: &Site, pass: &str) -> i64 {
         server.get("/v1/balance").bearer(pass).send().await.expect(200).number_of("amount_minor")
     }
 }

@@ -6,15 +6,22 @@
 pub mod binary;
 pub mod channel;
 pub mod client;
+pub mod cluster;
+pub mod crowd;
 pub mod demo;
+mod process;
 pub mod room;
 pub mod server;
+pub mod site;
 
 pub use channel::{Channel, Frame};
 pub use client::{Answer, Call};
+pub use cluster::{Cluster, Role};
+pub use crowd::Crowd;
 pub use demo::Demo;
 pub use room::{Visitor, fresh_key, visitor_token};
 pub use server::Server;
+pub use site::Site;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::{Answer, Call, SOON, Server, eventually};
+use crate::{Answer, Call, SOON, Site, eventually};
 
 /// Somebody with a ticket.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ pub fn policy(changes: &Value) -> Value {
     policy
 }
 
-impl Server {
+impl Site {
     /// Makes a room with [`policy`]`(changes)`.
     pub async fn room(&self, room: &str, changes: &Value) {
         let answer = self.admin("PUT", &format!("/rooms/{room}")).json(&policy(changes)).send().await;
@@ -63,6 +63,12 @@ impl Server {
             answer.status,
             answer.text
         );
+    }
+
+    /// How many wait, as the room's public state says.
+    pub async fn waiting(&self, room: &str) -> u64 {
+        let room = self.get(&format!("/v1/rooms/{room}")).send().await.expect(200);
+        u64::try_from(room.number_of("waiting")).expect("a count")
     }
 
     /// An operator's word to a room: `open`, `pause`, `resume`, `close`.
