@@ -144,6 +144,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         fields: &[nullable("text", || vec![json!("x".repeat(20_000))])],
     },
     bodiless("GET", "/v1/admin/rooms/{room}/stats", Caller::Admin, Key::Unused),
+    bodiless("POST", "/v1/admin/rooms/{room}/rebuild", Caller::Admin, Key::Unused),
+    bodiless("GET", "/v1/admin/dlq", Caller::Admin, Key::Unused),
     bodiless("POST", "/v1/admin/rooms/{room}/tickets/{number}/revoke", Caller::Admin, Key::Unused),
     Endpoint {
         method: "POST",

@@ -5,6 +5,10 @@ use crate::tree::{SourceFile, Tree};
 const SERVICE: &[&str] = &["kernel", "edge"];
 /// What the tests of services and of their edge run on: real parts, which these themselves never see.
 const IN_TESTS: &str = "backend";
+/// Starts the binary; its tests that have to prepare a data directory from within are started by it too.
+const HARNESS: &str = "turnline-tests";
+/// Starts servers; tests of those who talk to them kill them and start them again.
+const SERVERS: &str = "xtask";
 
 /// Crates of this workspace and the crates of this workspace they may depend on, tests included.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -49,7 +53,12 @@ pub fn between_crates(tree: &Tree) -> Vec<String> {
             found.push(format!("{}: crate `{name}` is not in the table MAY_IMPORT", manifest.path));
             continue;
         };
-        let tested_on = |own: &str| (*allowed == SERVICE || name == "edge") && own == IN_TESTS;
+        let tested_on = |own: &str| match own {
+            IN_TESTS => *allowed == SERVICE || name == "edge",
+            HARNESS => name == "turnline",
+            SERVERS => name == "backend",
+            _ => false,
+        };
         let shipped = dependencies(manifest, &["dependencies", "build-dependencies"]);
         let tests_own = dependencies(manifest, &["dev-dependencies"]);
         for dependency in shipped.into_iter().chain(tests_own.into_iter().filter(|own| !tested_on(&own.name)))
