@@ -9,7 +9,6 @@ use kernel::ports::{Registry, RoomRecord, StoreError};
 use kernel::ticket::RoomBirth;
 use kernel::words::RoomId;
 use postgres_scene::{Schema, url};
-use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 fn room(name: &str) -> RoomId {
@@ -76,37 +75,6 @@ async fn processes_starting_together_make_one_schema_and_agree_on_a_new_room() {
     births.dedup();
     assert_eq!(births.len(), 2, "one birth and one secret a schema: {births:?}");
     assert_ne!(births[0].0, births[1].0);
-}
-
-#[tokio::test]
-async fn a_schema_that_is_there_needs_no_right_to_make_one() {
-    let schema = Schema::fresh();
-    schema.connect().await.close().await;
-    let mut aside = schema.aside().await;
-    let role = schema.name.replace('-', "_");
-    let name = &schema.name;
-    for statement in [
-        format!("CREATE ROLE {role} LOGIN PASSWORD 'shown in a test'"),
-        format!("GRANT USAGE, CREATE ON SCHEMA \"{name}\" TO {role}"),
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \"{name}\" TO {role}"),
-    ] {
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut aside).await.unwrap();
-    }
-    let address = as_role(&url(), &role, "shown in a test");
-    let database = Database::connect(&address, name).await.unwrap();
-    let kept = PgRegistry::new(database).save(&record("hall", 3)).await.unwrap();
-    assert_eq!(kept.birth.born, 3);
-    let refused = Database::connect(&address, &format!("{name}-2")).await;
-    assert!(matches!(refused, Err(ConnectError::Migration(..))));
-    for statement in [format!("DROP OWNED BY {role}"), format!("DROP ROLE {role}")] {
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut aside).await.unwrap();
-    }
-}
-
-fn as_role(url: &str, role: &str, password: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let place = rest.split_once('@').map_or(rest, |(_, place)| place);
-    format!("{scheme}://{role}:{}@{place}", password.replace(' ', "%20"))
 }
 
 #[tokio::test]
