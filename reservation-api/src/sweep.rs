@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::Shop;
 
 const AT_ONCE: usize = 500;
-/// Published events are kept for a look back.
-const PUBLISHED_KEPT_MS: u64 = 10 * 60 * 1000;
+/// Events that were told or handled are kept for a look back, and to be known when they come again.
+const DONE_KEPT_MS: u64 = 10 * 60 * 1000;
 /// Longer than the longest session, so that no pass outlives the keys it may repeat.
 const KEPT_MS: u64 = 8 * 24 * 60 * 60 * 1000;
 /// Rounds of the sweep between two of the pruning.
@@ -45,8 +45,8 @@ async fn sweep(shop: &Shop, round: u64, now: Timestamp) -> Result<(), StoreError
     }
     if round.is_multiple_of(PRUNE_EVERY) {
         // Small batches, so that no write waits long behind one.
-        let (published, kept) = (now.minus_millis(PUBLISHED_KEPT_MS), now.minus_millis(KEPT_MS));
-        while shop.store().prune(published, kept, AT_ONCE).await? {}
+        let (done, kept) = (now.minus_millis(DONE_KEPT_MS), now.minus_millis(KEPT_MS));
+        while shop.store().prune(done, kept, AT_ONCE).await? {}
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod catalogue;
 mod changes;
 mod holds;
+mod inbox;
 mod keys;
 mod migrations;
 mod money;
@@ -18,7 +19,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use kernel::event::PaymentRef;
 use kernel::ports::reservations::*;
-use kernel::ports::{ReservationStore, StoreError};
+use kernel::ports::{Delivery, ReservationStore, StoreError};
 use kernel::reservation::{Concert, Owner, SeatState};
 use kernel::words::{Number, RoomId, Timestamp};
 
@@ -217,12 +218,47 @@ impl ReservationStore for SqliteReservations {
         self.writer.run(move |db| outbox::published(db, &entries, now)).await
     }
 
+    async fn receive(
+        &self,
+        consumer: &str,
+        deliveries: Vec<Delivery>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let consumer = consumer.to_owned();
+        self.writer.run(move |db| inbox::receive(db, &consumer, &deliveries, now)).await
+    }
+
+    async fn inbox(
+        &self,
+        consumer: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<InboxEntry>, StoreError> {
+        let consumer = consumer.to_owned();
+        self.readers.run(move |db| inbox::due(db, &consumer, now, limit)).await
+    }
+
+    async fn handled(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.run(move |db| inbox::handled(db, &entries, now)).await
+    }
+
+    async fn postponed(
+        &self,
+        entry: u64,
+        error: &str,
+        attempts: u32,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let error = error.to_owned();
+        self.writer.run(move |db| inbox::postponed(db, entry, &error, attempts, due_at)).await
+    }
+
     async fn prune(
         &self,
-        published_before: Timestamp,
+        done_before: Timestamp,
         kept_before: Timestamp,
         limit: usize,
     ) -> Result<bool, StoreError> {
-        self.writer.run(move |db| outbox::prune(db, published_before, kept_before, limit)).await
+        self.writer.run(move |db| outbox::prune(db, done_before, kept_before, limit)).await
     }
 }

@@ -7,7 +7,7 @@ mod rows;
 use async_trait::async_trait;
 
 use crate::event::PaymentRef;
-use crate::ports::StoreError;
+use crate::ports::{Delivery, StoreError};
 use crate::reservation::{Concert, Owner, SeatState};
 use crate::words::{Number, RoomId, Timestamp};
 pub use calls::*;
@@ -107,17 +107,48 @@ pub trait ReservationStore: Send + Sync {
 
     async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Keeps events for `consumer` to work on, in their order; what it has by its id stays as it is. Once
+    /// this returns they need not be delivered again.
+    async fn receive(
+        &self,
+        consumer: &str,
+        deliveries: Vec<Delivery>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// What `consumer` has to work on, the oldest first. What was postponed beyond `now` is not among them,
+    /// nor what follows it in its room. One replica at a time works a consumer's inbox: the others are
+    /// answered none, until it ends.
+    async fn inbox(
+        &self,
+        consumer: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<InboxEntry>, StoreError>;
+
+    /// Need not be worked on any more.
+    async fn handled(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Failed so often by now; is to be tried again at `due_at`.
+    async fn postponed(
+        &self,
+        entry: u64,
+        error: &str,
+        attempts: u32,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Waits until another replica has left something to be worked on. A hint: it may come for nothing, be
     /// missed, or never come, as in a store that has no replicas; who works looks now and then as well.
     async fn rung(&self) {
         std::future::pending().await
     }
 
-    /// Forgets published events from before `published_before`, and keys and ended slots from before
-    /// `kept_before`; at most `limit` of each. True when there may be more.
+    /// Forgets events that were published or handled before `done_before`, and keys and ended slots from
+    /// before `kept_before`; at most `limit` of each. True when there may be more.
     async fn prune(
         &self,
-        published_before: Timestamp,
+        done_before: Timestamp,
         kept_before: Timestamp,
         limit: usize,
     ) -> Result<bool, StoreError>;

@@ -31,8 +31,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 type Step = (i64, &'static str, &'static str);
 const REGISTRY: [Step; 1] =
     [(1, "registry", include_str!("../../../migrations/postgres/registry/0001_registry.sql"))];
-const RESERVATIONS: [Step; 1] =
-    [(1, "shop", include_str!("../../../migrations/postgres/reservations/0001_shop.sql"))];
+const RESERVATIONS: [Step; 2] = [
+    (1, "shop", include_str!("../../../migrations/postgres/reservations/0001_shop.sql")),
+    (2, "inbox", include_str!("../../../migrations/postgres/reservations/0002_inbox.sql")),
+];
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {

@@ -5,6 +5,7 @@ mod bell;
 mod catalogue;
 mod changes;
 mod holds;
+mod inbox;
 mod keys;
 mod money;
 mod outbox;
@@ -15,7 +16,7 @@ mod turns;
 use async_trait::async_trait;
 use kernel::event::PaymentRef;
 use kernel::ports::reservations::*;
-use kernel::ports::{ReservationStore, StoreError};
+use kernel::ports::{Delivery, ReservationStore, StoreError};
 use kernel::reservation::{Concert, Owner, SeatState};
 use kernel::words::{Number, RoomId, Timestamp};
 
@@ -26,6 +27,11 @@ use turns::Turns;
 
 /// Whose turn it is to tell what happened.
 const TELLING: &str = "outbox";
+
+/// Whose turn it is to work on what a consumer received.
+fn working(consumer: &str) -> String {
+    format!("inbox/{consumer}")
+}
 
 /// Cheap to clone; clones are one replica.
 #[derive(Clone)]
@@ -49,9 +55,9 @@ impl PgReservations {
         self.database.close().await;
     }
 
-    /// Something may be in the outbox: whoever has the turn at it should hear.
-    fn posted(&self) {
-        if !self.turns.ours(TELLING) {
+    /// There may be something to do: whoever has the turn should hear, if it is another.
+    fn left_for(&self, turn: &str) {
+        if !self.turns.ours(turn) {
             self.bell.pull();
         }
     }
@@ -105,7 +111,7 @@ impl ReservationStore for PgReservations {
 
     async fn pay(&self, wish: PayWish, now: Timestamp) -> Result<Answered<PayOutcome>, StoreError> {
         let paid = self.database.transact(|db| Work::of(payments::pay(db, &wish, now))).await;
-        self.posted();
+        self.left_for(TELLING);
         paid
     }
 
@@ -123,13 +129,13 @@ impl ReservationStore for PgReservations {
         now: Timestamp,
     ) -> Result<Answered<CancelOutcome>, StoreError> {
         let asked = self.database.transact(|db| Work::of(payments::request_cancel(db, &wish, now))).await;
-        self.posted();
+        self.left_for(TELLING);
         asked
     }
 
     async fn compensate(&self, payment: &PaymentRef, now: Timestamp) -> Result<Compensated, StoreError> {
         let done = self.database.transact(|db| Work::of(payments::compensate(db, payment, now))).await;
-        self.posted();
+        self.left_for(TELLING);
         done
     }
 
@@ -142,7 +148,7 @@ impl ReservationStore for PgReservations {
         let recalled =
             self.database.transact(|db| Work::of(payments::recall(db, asked_before, limit, now))).await?;
         if recalled > 0 {
-            self.posted();
+            self.left_for(TELLING);
         }
         Ok(recalled)
     }
@@ -195,16 +201,52 @@ impl ReservationStore for PgReservations {
         self.database.run(|db| Work::of(outbox::published(db, &entries, now))).await
     }
 
+    async fn receive(
+        &self,
+        consumer: &str,
+        deliveries: Vec<Delivery>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.database.run(|db| Work::of(inbox::receive(db, consumer, &deliveries, now))).await?;
+        self.left_for(&working(consumer));
+        Ok(())
+    }
+
+    async fn inbox(
+        &self,
+        consumer: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<InboxEntry>, StoreError> {
+        let turn = working(consumer);
+        let ours = self.turns.look(&turn, |db| Work::of(inbox::due(db, consumer, now, limit))).await?;
+        Ok(ours.unwrap_or_default())
+    }
+
+    async fn handled(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
+        self.database.run(|db| Work::of(inbox::handled(db, &entries, now))).await
+    }
+
+    async fn postponed(
+        &self,
+        entry: u64,
+        error: &str,
+        attempts: u32,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.database.run(|db| Work::of(inbox::postponed(db, entry, error, attempts, due_at))).await
+    }
+
     async fn rung(&self) {
         self.bell.heard().await;
     }
 
     async fn prune(
         &self,
-        published_before: Timestamp,
+        done_before: Timestamp,
         kept_before: Timestamp,
         limit: usize,
     ) -> Result<bool, StoreError> {
-        self.database.run(|db| Work::of(outbox::prune(db, published_before, kept_before, limit))).await
+        self.database.run(|db| Work::of(outbox::prune(db, done_before, kept_before, limit))).await
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/reservations/0001_shop.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/reservations/0001_shop.sql"),
+    include_str!("../../../migrations/sqlite/reservations/0002_inbox.sql"),
+];
 
 /// How long another process may hold the file while it migrates.
 const PATIENCE: Duration = Duration::from_secs(10);

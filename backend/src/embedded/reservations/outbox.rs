@@ -48,7 +48,7 @@ pub fn published(db: &Connection, entries: &[u64], now: Timestamp) -> Result<(),
 
 pub fn prune(
     db: &Connection,
-    published_before: Timestamp,
+    done_before: Timestamp,
     kept_before: Timestamp,
     limit: usize,
 ) -> Result<bool, Fault> {
@@ -58,7 +58,13 @@ pub fn prune(
             "DELETE FROM outbox WHERE entry IN
              (SELECT entry FROM outbox WHERE published_at < ? ORDER BY published_at LIMIT ?)",
         )?
-        .execute([time(published_before), limit])?;
+        .execute([time(done_before), limit])?;
+    let worked = db
+        .prepare_cached(
+            "DELETE FROM inbox WHERE entry IN
+             (SELECT entry FROM inbox WHERE handled_at < ? ORDER BY handled_at LIMIT ?)",
+        )?
+        .execute([time(done_before), limit])?;
     let keys = db
         .prepare_cached(
             "DELETE FROM call_keys WHERE (room, sub, operation, call_key) IN
@@ -71,5 +77,5 @@ pub fn prune(
              (SELECT room, number FROM ended_slots WHERE ended_at < ? ORDER BY ended_at LIMIT ?)",
         )?
         .execute([time(kept_before), limit])?;
-    Ok([told, keys, slots].into_iter().any(|count| int(count as u64) == limit))
+    Ok([told, worked, keys, slots].into_iter().any(|count| int(count as u64) == limit))
 }

@@ -2,6 +2,7 @@
 //! `kernel::reservation_store_contract!(make_store)`.
 
 pub mod holds;
+pub mod inbox;
 pub mod lists;
 pub mod model;
 pub mod payments;
@@ -60,6 +61,12 @@ macro_rules! reservation_store_contract {
             a_history_comes_in_pages_newest_first,
             the_outbox_tells_in_order_until_it_was_told,
             what_is_old_is_forgotten,
+        ]);
+
+        $crate::reservation_store_contract!(@cases $make, inbox: [
+            what_is_received_twice_is_worked_once,
+            what_failed_waits_and_its_room_with_it,
+            what_was_handled_is_forgotten_in_time,
         ]);
 
         #[tokio::test]

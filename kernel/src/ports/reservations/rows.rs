@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{PaymentRef, Record};
+use crate::ports::Delivery;
 use crate::reservation::{Currency, EntryKind, Hold, Payment, Seat};
 use crate::words::{Number, RoomId, Timestamp};
 
@@ -106,4 +107,14 @@ pub struct OutboxEntry {
     /// Ascending in the order in which things happened.
     pub entry: u64,
     pub record: Record,
+}
+
+/// An event that was received and is yet to be worked on.
+#[derive(Debug, Clone)]
+pub struct InboxEntry {
+    /// Ascending in the order in which they were received.
+    pub entry: u64,
+    pub delivery: Delivery,
+    /// How often it failed.
+    pub attempts: u32,
 }

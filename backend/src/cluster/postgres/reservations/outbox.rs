@@ -48,7 +48,7 @@ pub async fn published(db: &mut PgConnection, entries: &[u64], now: Timestamp) -
 /// What another replica is forgetting at this moment is left to it.
 pub async fn prune(
     db: &mut PgConnection,
-    published_before: Timestamp,
+    done_before: Timestamp,
     kept_before: Timestamp,
     limit: usize,
 ) -> Result<bool, Fault> {
@@ -59,7 +59,13 @@ pub async fn prune(
             "DELETE FROM outbox WHERE entry = ANY (ARRAY(
                  SELECT entry FROM outbox WHERE published_at < $1
                  ORDER BY published_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
-            published_before,
+            done_before,
+        ),
+        (
+            "DELETE FROM inbox WHERE entry = ANY (ARRAY(
+                 SELECT entry FROM inbox WHERE handled_at < $1
+                 ORDER BY handled_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+            done_before,
         ),
         (
             "DELETE FROM call_keys WHERE ctid = ANY (ARRAY(
