@@ -156,18 +156,18 @@ impl Api {
         for attempts in 1.. {
             let (why, pause) = match self.once(&call).await {
                 Ok(answer) => match later(&answer) {
-                    None => return Ok(Answer { attempts, ..answer }),
-                    // Told when to come back: that is waiting in front of the door, not an outage.
-                    Some(Some(seconds)) => {
+                    Later::No => return Ok(Answer { attempts, ..answer }),
+                    Later::AtTheDoor(pause) => {
                         failing_since = None;
-                        (answer.problem(), Duration::from_secs(seconds))
+                        tokio::time::sleep(pause + backoff(attempts, chance)).await;
+                        continue;
                     }
-                    Some(None) => (answer.problem(), Duration::ZERO),
+                    Later::Away(pause) => (answer.problem(), pause),
                 },
                 Err(error) => (error, Duration::ZERO),
             };
             let since = *failing_since.get_or_insert_with(Instant::now);
-            if pause.is_zero() && since.elapsed() > self.outage {
+            if since.elapsed() > self.outage {
                 return Err(Away(format!("{} {}: {why}", call.method, route(&call.path))));
             }
             tokio::time::sleep(pause + backoff(attempts, chance)).await;
@@ -226,14 +226,25 @@ pub fn backoff(attempt: u32, chance: &mut Chance) -> Duration {
     chance.between(BACKOFF_LEAST, most)
 }
 
-/// Whether the answer means "try again", and after how many seconds if it says.
-fn later(answer: &Answer) -> Option<Option<u64>> {
+/// Whether an answer means "try again", and when at the earliest.
+#[derive(Debug, PartialEq, Eq)]
+enum Later {
+    No,
+    /// The system is there and asks for patience: that is waiting in front of the door, not an outage.
+    AtTheDoor(Duration),
+    /// A part of the system is away.
+    Away(Duration),
+}
+
+fn later(answer: &Answer) -> Later {
+    let pause = Duration::from_secs(answer.retry_after.unwrap_or(0).min(RETRY_AFTER_MOST));
     match StatusCode::from_u16(answer.status) {
-        Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
-            Some(answer.retry_after.map(|seconds| seconds.min(RETRY_AFTER_MOST)))
+        Ok(StatusCode::TOO_MANY_REQUESTS) => Later::AtTheDoor(pause),
+        Ok(StatusCode::SERVICE_UNAVAILABLE) if answer.code() == "queue_full" => Later::AtTheDoor(pause),
+        Ok(StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => {
+            Later::Away(pause)
         }
-        Ok(StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => Some(None),
-        _ => None,
+        _ => Later::No,
     }
 }
 
@@ -256,18 +267,21 @@ fn route(path: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, retry_after: Option<u64>) -> Answer {
-        Answer { status, took: Duration::ZERO, attempts: 1, retry_after, body: Vec::new() }
+    fn answer(status: u16, retry_after: Option<u64>, code: &str) -> Answer {
+        let body = serde_json::json!({ "code": code }).to_string().into_bytes();
+        Answer { status, took: Duration::ZERO, attempts: 1, retry_after, body }
     }
 
     #[test]
     fn only_answers_that_say_later_are_retried() {
         for status in [200, 201, 400, 401, 404, 409, 500] {
-            assert_eq!(later(&answer(status, None)), None, "{status}");
+            assert_eq!(later(&answer(status, None, "")), Later::No, "{status}");
         }
-        assert_eq!(later(&answer(429, Some(2))), Some(Some(2)));
-        assert_eq!(later(&answer(503, Some(9000))), Some(Some(RETRY_AFTER_MOST)));
-        assert_eq!(later(&answer(502, None)), Some(None));
+        let most = Duration::from_secs(RETRY_AFTER_MOST);
+        assert_eq!(later(&answer(429, Some(2), "")), Later::AtTheDoor(Duration::from_secs(2)));
+        assert_eq!(later(&answer(503, Some(9000), "queue_full")), Later::AtTheDoor(most));
+        assert_eq!(later(&answer(503, Some(9000), "unavailable")), Later::Away(most));
+        assert_eq!(later(&answer(502, None, "")), Later::Away(Duration::ZERO));
     }
 
     #[test]
