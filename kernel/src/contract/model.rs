@@ -55,6 +55,13 @@ pub async fn agrees_with_the_kernel(store: Arc<dyn RoomStore>, seed: u64) {
     compare_everyone(store.as_ref(), model.as_ref(), &room, seed).await;
 }
 
+/// Every [`super::AT_ONCE`]th of the contract's histories, from `first` on.
+pub async fn histories(store: Arc<dyn RoomStore>, first: u64) {
+    for seed in (first..super::HISTORIES).step_by(super::AT_ONCE as usize) {
+        agrees_with_the_kernel(store.clone(), seed).await;
+    }
+}
+
 fn lottery() -> Policy {
     Policy { opens_at: Some(T0.plus_seconds(600)), prequeue: PrequeueOrder::Lottery, ..with_lanes(4) }
 }

@@ -1,0 +1,264 @@
+//! One room in one process. Whatever callers want of it while Redis is busy is decided together on the copy
+//! held here, offered to Redis in one step, and answered once it stands there. When another process was
+//! faster, nothing of it happened: the copy follows what it missed and everything is decided again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kernel::ports::StoreError;
+use kernel::room::{Fold, Tentative};
+use kernel::words::RoomId;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::ceiling::Ceiling;
+use super::job::{Job, PATIENCE};
+use super::keys::RoomKeys;
+use super::link::Away;
+use super::parts::Parts;
+use super::scripts::{Entry, Mark, Offered, written};
+
+/// Jobs in one step at most, so that the first of them does not wait for ever.
+const GROUP: usize = 512;
+/// Pause before Redis is asked again.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// A desk that nobody came to for so long is closed; the next caller opens it anew.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// Why a step failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Away(String),
+    Broken(String),
+}
+
+/// The room as this process knows it.
+pub(super) struct Copy {
+    pub tentative: Tentative,
+    /// Of the newest event that is agreed on.
+    pub writer: String,
+}
+
+impl Copy {
+    fn mark(&self) -> Mark {
+        Mark { seq: self.tentative.agreed().seq, writer: self.writer.clone() }
+    }
+
+    /// Takes up what others wrote; false when it does not fit behind what is here.
+    fn follow(&mut self, entries: Vec<Entry>) -> bool {
+        entries.into_iter().all(|entry| {
+            self.writer = entry.writer;
+            self.tentative.follow(&entry.event) != Fold::Gap
+        })
+    }
+}
+
+pub(super) struct Desk {
+    pub parts: Arc<Parts>,
+    pub room: RoomId,
+    pub keys: RoomKeys,
+    pub copy: Option<Copy>,
+    /// The newest event of the room that was seen anywhere in this process.
+    pub furthest: Arc<AtomicU64>,
+    ceiling: Ceiling,
+    /// Joins that wait until their numbers are reserved.
+    parked: Vec<Job>,
+}
+
+impl Desk {
+    pub fn new(parts: Arc<Parts>, room: RoomId) -> Self {
+        let (keys, furthest) = (parts.scripts.space.room(&room), parts.furthest(&room));
+        Self { parts, room, keys, copy: None, furthest, ceiling: Ceiling::unknown(), parked: Vec::new() }
+    }
+
+    /// Serves callers until nobody can come any more, nobody has come for long, or there is no such room.
+    pub async fn work(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let mut group = Vec::new();
+        loop {
+            tokio::select! {
+                count = jobs.recv_many(&mut group, GROUP) => if count == 0 { break },
+                () = self.ceiling.answered(), if !self.parked.is_empty() => {}
+                () = sleep(PATIENCE), if !self.parked.is_empty() => {}
+                () = sleep(IDLE) => jobs.close(),
+            }
+            group.splice(..0, self.parked.drain(..));
+            self.serve(&mut group).await;
+            if self.copy.is_none() && self.parked.is_empty() {
+                // Nothing is known here, so there is nothing to keep; who came meanwhile is still served.
+                jobs.close();
+            }
+        }
+    }
+
+    async fn serve(&mut self, group: &mut Vec<Job>) {
+        while !group.is_empty() {
+            let failed = match self.step(group).await {
+                Ok(()) => StoreError::Unavailable("other processes were faster each time".to_owned()),
+                Err(Fault::Broken(why)) => {
+                    tracing::error!(room = %self.room, %why, "the room cannot be worked with");
+                    let broken = || StoreError::Broken(why.clone());
+                    return group.drain(..).for_each(|job| job.fail(broken()));
+                }
+                Err(Fault::Away(why)) => {
+                    tracing::warn!(room = %self.room, %why, "the room's store does not answer");
+                    sleep(PAUSE).await;
+                    StoreError::Unavailable(why)
+                }
+            };
+            for job in group.extract_if(.., |job| job.out_of_patience()) {
+                job.fail(failed.clone());
+            }
+        }
+    }
+
+    /// Tries the group once. Whoever is answered or has to wait for numbers is no more in it.
+    async fn step(&mut self, group: &mut Vec<Job>) -> Result<(), Fault> {
+        group.retain(|job| !job.deserted());
+        if self.copy.is_none() {
+            self.find(group).await?;
+        }
+        let doubting = group.iter().position(|job| job.doubts);
+        let mark = self.copy.as_ref().map(Copy::mark);
+        if let (Some(at), Some(mark)) = (doubting, mark) {
+            self.restore(mark).await?;
+            // Without a copy somebody was faster, and it is to be tried on what there is now.
+            if self.copy.is_some() {
+                group.remove(at).succeed();
+            }
+        }
+        match self.run(group) {
+            Ran::All => self.offer(group).await,
+            Ran::Anew => Ok(()),
+        }
+    }
+
+    /// Lets everybody work on the copy.
+    fn run(&mut self, group: &mut Vec<Job>) -> Ran {
+        let Some(copy) = &mut self.copy else { return Ran::Anew };
+        let room = copy.tentative.room();
+        let (mut beyond, first) = (Vec::new(), room.state().issued);
+        for at in 0..group.len() {
+            let before = room.state().issued;
+            if group[at].run(room).is_err() {
+                tracing::error!(room = %self.room, "a job of the store panicked, a fault of ours; it is answered as failed");
+                group.remove(at).fail(StoreError::Unavailable("a fault of ours".to_owned()));
+                self.copy = None;
+                return Ran::Anew;
+            }
+            let issued = room.state().issued;
+            if issued > before && !self.ceiling.covers(issued) {
+                beyond.push(at);
+            }
+        }
+        let issued = room.state().issued;
+        if issued > first {
+            self.ceiling.keep_ahead(&self.parts, &self.room, issued);
+        }
+        if beyond.is_empty() {
+            return Ran::All;
+        }
+        copy.tentative.withdraw();
+        for at in beyond.into_iter().rev() {
+            let job = group.remove(at);
+            if job.out_of_patience() {
+                job.fail(StoreError::Unavailable("no numbers can be reserved in the database".to_owned()));
+            } else {
+                self.parked.push(job);
+            }
+        }
+        Ran::Anew
+    }
+
+    /// Offers what the group recorded, or asks whether the copy it read is the newest.
+    async fn offer(&mut self, group: &mut Vec<Job>) -> Result<(), Fault> {
+        let Some(copy) = &mut self.copy else { return Ok(()) };
+        let known = self.furthest.load(Ordering::Acquire);
+        let (mark, writer) = (copy.mark(), self.parts.next_writer());
+        let events: Result<Vec<_>, _> = copy.tentative.drafts().iter().map(written).collect();
+        let events = events?;
+        let offered = append(&self.parts, &self.room, &self.keys, &mark, &writer, &events, group).await;
+        let won = match &offered {
+            Ok(Offered::Done) => events.len() as u64 + mark.seq >= known,
+            // An offer whose answer got lost.
+            Ok(Offered::Missed(entries)) => {
+                !events.is_empty() && entries.first().is_some_and(|entry| entry.writer == writer)
+            }
+            Ok(Offered::Trimmed | Offered::Other(_) | Offered::Absent) | Err(_) => false,
+        };
+        if won {
+            if !events.is_empty() {
+                copy.tentative.agree();
+                copy.writer = writer;
+                self.furthest.fetch_max(copy.tentative.agreed().seq, Ordering::AcqRel);
+                metrics::counter!("turnline_store_commits_total").increment(1);
+            }
+            group.drain(..).for_each(Job::succeed);
+            return Ok(());
+        }
+        copy.tentative.withdraw();
+        match offered? {
+            Offered::Missed(entries) => {
+                metrics::counter!("turnline_store_races_lost_total").increment(u64::from(!events.is_empty()));
+                if !copy.follow(entries) {
+                    self.copy = None;
+                }
+                Ok(())
+            }
+            Offered::Trimmed | Offered::Absent => {
+                self.copy = None;
+                Ok(())
+            }
+            // It has what was offered, and yet less than we know there was.
+            Offered::Done => {
+                let newest = if events.is_empty() {
+                    mark
+                } else {
+                    Mark { seq: mark.seq + events.len() as u64, writer }
+                };
+                self.restore(newest).await
+            }
+            Offered::Other(found) => self.restore(found).await,
+        }
+    }
+}
+
+enum Ran {
+    All,
+    /// Some of the group are out of it, and the others have to run again.
+    Anew,
+}
+
+/// Offers as long as somebody waits for it: an offer that was made twice counts once.
+async fn append(
+    parts: &Parts,
+    room: &RoomId,
+    keys: &RoomKeys,
+    mark: &Mark,
+    writer: &str,
+    events: &[Vec<u8>],
+    group: &mut [Job],
+) -> Result<Offered, Away> {
+    loop {
+        match parts.scripts.append(room, keys, mark, writer, events).await {
+            Ok(offered) => return Ok(offered),
+            Err(away) if group.iter().all(|job| job.deserted() || job.out_of_patience()) => return Err(away),
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+impl From<Away> for Fault {
+    fn from(away: Away) -> Self {
+        Self::Away(away.to_string())
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Broken(why) => Self::Broken(why),
+            StoreError::Unavailable(_) | StoreError::UnknownRoom => Self::Away(error.to_string()),
+        }
+    }
+}

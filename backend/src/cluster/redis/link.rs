@@ -1,0 +1,110 @@
+//! One connection to Redis that many share, made anew whenever it fails: also when Redis is silent, since a
+//! connection whose other end is gone may stay open for a long time.
+
+use std::time::Duration;
+
+use kernel::ports::StoreError;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation,
+    ServerErrorKind,
+};
+use tokio::sync::Mutex;
+
+/// How long an answer may take before the connection counts as broken.
+const RESPONSE: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Redis does not answer, or refuses: what was asked for may have happened or not.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Away(String);
+
+impl Away {
+    pub fn told(why: impl std::fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
+impl From<Away> for StoreError {
+    fn from(away: Away) -> Self {
+        Self::Unavailable(away.0)
+    }
+}
+
+pub(super) struct Link {
+    client: Client,
+    connection: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    connection: Option<MultiplexedConnection>,
+    /// Tells the connection from the ones before it.
+    generation: u64,
+}
+
+impl Link {
+    /// Connects with the first call.
+    pub fn new(client: Client) -> Self {
+        Self { client, connection: Mutex::default() }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+        let (mut connection, generation) = self.connection().await?;
+        let answer = command.query_async(&mut connection).await;
+        self.judge(generation, answer).await
+    }
+
+    /// Runs a script by its hash, and sends it whole when Redis has not seen it.
+    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Away> {
+        let (mut connection, generation) = self.connection().await?;
+        let answer = script.invoke_async(&mut connection).await;
+        self.judge(generation, answer).await
+    }
+
+    /// The connection there is, or a new one. Those who come meanwhile wait for it as well.
+    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Away> {
+        let mut held = self.connection.lock().await;
+        let connection = match held.connection.take() {
+            Some(connection) => connection,
+            None => {
+                held.generation += 1;
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(CONNECT))
+                    .set_response_timeout(Some(RESPONSE));
+                let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
+                made.map_err(Away::told)?
+            }
+        };
+        held.connection = Some(connection.clone());
+        Ok((connection, held.generation))
+    }
+
+    /// Gives the connection up that failed, unless somebody did already.
+    async fn judge<T>(&self, generation: u64, answer: Result<T, RedisError>) -> Result<T, Away> {
+        if let Err(error) = &answer
+            && !answered(error)
+        {
+            let mut held = self.connection.lock().await;
+            if held.generation == generation {
+                held.connection = None;
+            }
+        }
+        answer.map_err(Away::told)
+    }
+}
+
+/// Whether the error is what Redis had to say. One that must not be written to may have been replaced by
+/// another under its address.
+fn answered(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(kind) => kind != ServerErrorKind::ReadOnly,
+        ErrorKind::Extension | ErrorKind::UnexpectedReturnType => true,
+        _ => false,
+    }
+}
