@@ -64,8 +64,7 @@ impl Cluster {
         let (database, log) = tokio::try_join!(database, log)?;
         let registry = PgRegistry::new(database.clone());
         let ceilings = Arc::new(database.clone());
-        let rooms =
-            RedisRooms::connect(&redis, &namespace, Arc::new(log.clone()), ceilings, clock).await?;
+        let rooms = RedisRooms::connect(&redis, &namespace, Arc::new(log.clone()), ceilings, clock).await?;
         Ok(Self { rooms, log, registry, shop: PgReservations::new(database.clone()), database })
     }
 

@@ -7,9 +7,7 @@ use backend::clock::SystemClock;
 use backend::cluster::{Cluster, ClusterConfig};
 use backend::embedded::{Embedded, InProcessLeases, InProcessPresence, Options, SqliteReservations};
 use edge::Problem;
-use kernel::ports::{
-    DeadLetters, EventLog, Leases, Presence, Registry, ReservationStore, RoomStore,
-};
+use kernel::ports::{DeadLetters, EventLog, Leases, Presence, Registry, ReservationStore, RoomStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
@@ -18,7 +16,7 @@ use crate::settings::Settings;
 #[derive(Clone)]
 pub enum Backing {
     Files { rooms: Embedded, shop: Arc<SqliteReservations>, beside: Beside },
-    Servers(Cluster),
+    Servers(Box<Cluster>),
 }
 
 /// What services of one process share beside the files.
@@ -54,7 +52,7 @@ impl Backing {
                     namespace: settings.namespace.clone(),
                     node: node.to_owned(),
                 };
-                Ok(Self::Servers(Cluster::connect(config, Arc::new(SystemClock)).await?))
+                Ok(Self::Servers(Box::new(Cluster::connect(config, Arc::new(SystemClock)).await?)))
             }
             (redis, kafka, database) => {
                 let given = [("--redis", redis), ("--kafka", kafka), ("--database", database)];
