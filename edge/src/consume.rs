@@ -66,19 +66,50 @@ pub async fn consume_side_by_side<H, F, E>(
     F: Future<Output = Result<(), E>> + Send,
     E: Failure,
 {
+    let (width, handle) = (width.max(1), &handle);
     let desk = Desk { log, group: &subscription.group, start: subscription.start, stop: &stop };
-    let mut pause = FIRST_PAUSE;
-    while !stop.is_cancelled() {
-        let worked = match log.subscribe(subscription.clone()).await {
-            Ok(mut consumer) => follow(consumer.as_mut(), &desk, width, &handle, &mut pause).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = worked {
-            tracing::warn!(group = desk.group, %error, "the event log fails; trying again");
-            rest(&stop, pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    let desk = &desk;
+    follow(desk, &subscription, |deliveries| async move {
+        let attempts = stream::iter(deliveries)
+            .map(async |one| attempt(desk, &one, || handle(one.record.clone())).await);
+        let mut work = attempts.buffer_unordered(width);
+        while let Some(done) = work.next().await {
+            if !done {
+                return false;
+            }
         }
-    }
+        true
+    })
+    .await;
+}
+
+/// Hands whole batches to `keep`, which stores them to be worked on later. Where a batch has a fault, its
+/// records are handed over one by one, and treated as by [`consume`].
+pub async fn receive<H, F, E>(
+    log: &dyn EventLog,
+    subscription: Subscription,
+    stop: CancellationToken,
+    keep: H,
+) where
+    H: Fn(Vec<Delivery>) -> F + Send + Sync,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Failure,
+{
+    let keep = &keep;
+    let desk = Desk { log, group: &subscription.group, start: subscription.start, stop: &stop };
+    let desk = &desk;
+    follow(desk, &subscription, |deliveries| async move {
+        if keep(deliveries.clone()).await.is_ok() {
+            return true;
+        }
+        for one in &deliveries {
+            if !attempt(desk, one, || keep(vec![one.clone()])).await {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
 }
 
 /// For whom the records are handled.
@@ -89,17 +120,37 @@ struct Desk<'a> {
     stop: &'a CancellationToken,
 }
 
-async fn follow<H, F, E>(
-    consumer: &mut dyn Consumer,
+/// Subscribes, again and again when the log fails, and commits what `work` says is done; it says no when we
+/// were told to stop before it was.
+async fn follow<F>(
     desk: &Desk<'_>,
-    width: usize,
-    handle: &H,
+    subscription: &Subscription,
+    work: impl Fn(Vec<Delivery>) -> F + Send + Sync,
+) where
+    F: Future<Output = bool> + Send,
+{
+    let mut pause = FIRST_PAUSE;
+    while !desk.stop.is_cancelled() {
+        let worked = match desk.log.subscribe(subscription.clone()).await {
+            Ok(mut consumer) => take(desk, consumer.as_mut(), &work, &mut pause).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = worked {
+            tracing::warn!(group = desk.group, %error, "the event log fails; trying again");
+            rest(desk.stop, pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+async fn take<F>(
+    desk: &Desk<'_>,
+    consumer: &mut dyn Consumer,
+    work: &(impl Fn(Vec<Delivery>) -> F + Send + Sync),
     pause: &mut Duration,
 ) -> Result<(), LogError>
 where
-    H: Fn(Arc<Record>) -> F + Send + Sync,
-    F: Future<Output = Result<(), E>> + Send,
-    E: Failure,
+    F: Future<Output = bool> + Send,
 {
     loop {
         let deliveries = tokio::select! {
@@ -108,15 +159,9 @@ where
         };
         *pause = FIRST_PAUSE;
         let last = deliveries.last().cloned();
-        let mut work = stream::iter(deliveries)
-            .map(|delivery| attempt(desk, handle, delivery))
-            .buffer_unordered(width.max(1));
-        while let Some(done) = work.next().await {
-            if !done {
-                return Ok(());
-            }
+        if !work(deliveries).await {
+            return Ok(());
         }
-        drop(work);
         if let Some(last) = last {
             consumer.commit(&last).await?;
         }
@@ -124,16 +169,15 @@ where
 }
 
 /// False when we were told to stop before the record was done.
-async fn attempt<H, F, E>(desk: &Desk<'_>, handle: &H, delivery: Delivery) -> bool
+async fn attempt<F, E>(desk: &Desk<'_>, delivery: &Delivery, handle: impl Fn() -> F + Send + Sync) -> bool
 where
-    H: Fn(Arc<Record>) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: Failure,
 {
     let (group, record) = (desk.group, &delivery.record);
     let (mut pause, mut faults) = (FIRST_PAUSE, 0);
     loop {
-        let Err(error) = handle(record.clone()).await else { return true };
+        let Err(error) = handle().await else { return true };
         if desk.stop.is_cancelled() {
             return false;
         }
@@ -141,7 +185,7 @@ where
         if faults == ATTEMPTS {
             metrics::counter!("turnline_events_failed_total", "group" => group.to_owned()).increment(1);
             tracing::error!(group, event = record.id, room = %record.room, %error, "an event could not be handled; it is set aside");
-            return set_aside(desk, &delivery, &error.to_string(), faults).await;
+            return set_aside(desk, delivery, &error.to_string(), faults).await;
         }
         tracing::warn!(group, event = record.id, faults, %error, "an event could not be handled; trying again");
         rest(desk.stop, pause).await;

@@ -9,6 +9,7 @@ use kernel::ports::{StartAt, StoreError, Subscription};
 use tokio_util::sync::CancellationToken;
 
 use crate::Shop;
+use crate::inbox::Inbox;
 
 /// Slots on their way to the store at a time, so that they share a commit of it.
 const SLOTS_AT_ONCE: usize = 64;
@@ -17,15 +18,28 @@ const SLOTS_AT_ONCE: usize = 64;
 /// and no extension takes time away.
 pub async fn sessions(shop: &Arc<Shop>, stop: CancellationToken) {
     let from = group("reservation-api.holds", Topic::ActiveTokens, StartAt::Committed);
-    let log = shop.ports.log.as_ref();
-    edge::consume_side_by_side(log, from, stop, SLOTS_AT_ONCE, |record| slot_moved(shop.clone(), record))
-        .await;
+    let inbox = Inbox::new(shop, from, SLOTS_AT_ONCE, &shop.slots_moved);
+    inbox.run(stop, moves_a_slot, |record| slot_moved(shop.clone(), record)).await;
 }
 
-/// Cancellations asked for over the log are carried out here.
+/// Cancellations asked for over the log are carried out here, one after the other.
 pub async fn cancellations(shop: &Arc<Shop>, stop: CancellationToken) {
     let from = group("reservation-api.cancellations", Topic::PaymentCancellations, StartAt::Committed);
-    edge::consume(shop.ports.log.as_ref(), from, stop, |record| compensate(shop.clone(), record)).await;
+    let inbox = Inbox::new(shop, from, 1, &shop.cancellations_asked);
+    inbox.run(stop, asks_to_cancel, |record| compensate(shop.clone(), record)).await;
+}
+
+/// Wakes the work that other replicas left for this one.
+pub async fn rings(shop: &Arc<Shop>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shop.store().rung() => {}
+        }
+        for work in [&shop.posted, &shop.slots_moved, &shop.cancellations_asked] {
+            work.notify_one();
+        }
+    }
 }
 
 /// Every node forgets what it remembers of a performance of which any node sold a seat.
@@ -38,25 +52,36 @@ fn group(name: &str, topic: Topic, start: StartAt) -> Subscription {
     Subscription { group: name.to_owned(), topics: vec![topic], start }
 }
 
+fn moves_a_slot(event: &Event) -> bool {
+    match event {
+        Event::Room(event) => match &event.fact {
+            RoomFact::ActiveTokenReleased { .. } | RoomFact::ActiveTokenRenewed { .. } => true,
+            RoomFact::RoomConfigured { .. }
+            | RoomFact::RoomRebuilt { .. }
+            | RoomFact::RoomStateChanged { .. }
+            | RoomFact::WaitingTokensIssued { .. }
+            | RoomFact::WaitingTokensReinstated { .. }
+            | RoomFact::WaitingTokensDeparted { .. }
+            | RoomFact::ActiveTokensIssued { .. }
+            | RoomFact::ActiveTokenClaimed { .. }
+            | RoomFact::RoomProgressed { .. } => false,
+        },
+        Event::Payment(_) | Event::Cancellation(_) | Event::Reply(_) => false,
+    }
+}
+
+fn asks_to_cancel(event: &Event) -> bool {
+    matches!(event, Event::Cancellation(CancellationFact::CancelPaymentRequested(_)))
+}
+
 async fn slot_moved(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {
     let Event::Room(event) = &record.event else { return Ok(()) };
-    match &event.fact {
-        RoomFact::ActiveTokenReleased { number, .. } => {
-            let freed = shop.store().end_slot(&event.room, *number, shop.now()).await?;
-            freed.iter().for_each(|performance_id| shop.seat_maps.touch(performance_id));
-        }
-        RoomFact::ActiveTokenRenewed { number, expires_at } => {
-            shop.store().extend_slot(&event.room, *number, *expires_at, shop.now()).await?;
-        }
-        RoomFact::RoomConfigured { .. }
-        | RoomFact::RoomRebuilt { .. }
-        | RoomFact::RoomStateChanged { .. }
-        | RoomFact::WaitingTokensIssued { .. }
-        | RoomFact::WaitingTokensReinstated { .. }
-        | RoomFact::WaitingTokensDeparted { .. }
-        | RoomFact::ActiveTokensIssued { .. }
-        | RoomFact::ActiveTokenClaimed { .. }
-        | RoomFact::RoomProgressed { .. } => {}
+    if let RoomFact::ActiveTokenReleased { number, .. } = &event.fact {
+        let freed = shop.store().end_slot(&event.room, *number, shop.now()).await?;
+        freed.iter().for_each(|performance_id| shop.seat_maps.touch(performance_id));
+    }
+    if let RoomFact::ActiveTokenRenewed { number, expires_at } = &event.fact {
+        shop.store().extend_slot(&event.room, *number, *expires_at, shop.now()).await?;
     }
     Ok(())
 }

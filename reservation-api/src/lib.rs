@@ -4,6 +4,7 @@
 mod admin;
 mod catalogue;
 mod follow;
+mod inbox;
 mod money;
 mod paging;
 mod payments;
@@ -42,7 +43,7 @@ pub struct Config {
     pub charges_enabled: bool,
     /// How long a list of seats or dates may be shown before it is read again, should an event be missed.
     pub cache_ttl: Duration,
-    /// How often the outbox is looked at, beside being woken by what this node wrote.
+    /// How often outbox and inbox are looked at, beside being woken when there is something new in them.
     pub relay_poll: Duration,
     /// How often holds that ran out and cancellations that got stuck are set right.
     pub sweep_every: Duration,
@@ -86,8 +87,11 @@ struct Shop {
     config: Config,
     ports: Ports,
     seat_maps: SeatMaps,
-    /// Rung when this node has put something into the outbox.
+    /// Rung when there is something new in the outbox.
     posted: Notify,
+    /// Rung when there is something new in the inbox of these.
+    slots_moved: Notify,
+    cancellations_asked: Notify,
 }
 
 impl Shop {
@@ -112,7 +116,15 @@ pub enum SeedError {
 impl ReservationApi {
     pub fn new(config: Config, ports: Ports) -> Self {
         let seat_maps = SeatMaps::new(ports.store.clone(), config.cache_ttl);
-        Self { shop: Arc::new(Shop { config, ports, seat_maps, posted: Notify::new() }) }
+        let shop = Shop {
+            config,
+            ports,
+            seat_maps,
+            posted: Notify::new(),
+            slots_moved: Notify::new(),
+            cancellations_asked: Notify::new(),
+        };
+        Self { shop: Arc::new(shop) }
     }
 
     pub fn routes(&self) -> OpenApiRouter {
@@ -134,6 +146,7 @@ impl ReservationApi {
             follow::sessions(&shop, stop.clone()),
             follow::cancellations(&shop, stop.clone()),
             follow::payments(&shop, stop.clone()),
+            follow::rings(&shop, stop.clone()),
             sweep::run(&shop, stop.clone()),
         );
         // Last, so that what the others still caused is told.

@@ -33,7 +33,6 @@ pub async fn run(shop: Arc<Shop>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = shop.posted.notified() => {}
-            () = shop.store().rung() => {}
             () = tokio::time::sleep(rest) => {}
         }
     }

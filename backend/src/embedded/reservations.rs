@@ -253,6 +253,10 @@ impl ReservationStore for SqliteReservations {
         self.writer.run(move |db| inbox::postponed(db, entry, &error, attempts, due_at)).await
     }
 
+    async fn discarded(&self, entry: u64) -> Result<(), StoreError> {
+        self.writer.run(move |db| inbox::discarded(db, entry)).await
+    }
+
     async fn prune(
         &self,
         done_before: Timestamp,

@@ -138,6 +138,9 @@ pub trait ReservationStore: Send + Sync {
         due_at: Timestamp,
     ) -> Result<(), StoreError>;
 
+    /// It was put to the dead letters: forgets it, so that it is worked on when it is put back.
+    async fn discarded(&self, entry: u64) -> Result<(), StoreError>;
+
     /// Waits until another replica has left something to be worked on. A hint: it may come for nothing, be
     /// missed, or never come, as in a store that has no replicas; who works looks now and then as well.
     async fn rung(&self) {

@@ -237,6 +237,10 @@ impl ReservationStore for PgReservations {
         self.database.run(|db| Work::of(inbox::postponed(db, entry, error, attempts, due_at))).await
     }
 
+    async fn discarded(&self, entry: u64) -> Result<(), StoreError> {
+        self.database.run(|db| Work::of(inbox::discarded(db, entry))).await
+    }
+
     async fn rung(&self) {
         self.bell.heard().await;
     }

@@ -91,3 +91,8 @@ pub fn postponed(
         .execute(params![attempts, error, time(due_at), int(entry)])?;
     Ok(())
 }
+
+pub fn discarded(db: &Connection, entry: u64) -> Result<(), Fault> {
+    db.prepare_cached("DELETE FROM inbox WHERE entry = ?")?.execute([int(entry)])?;
+    Ok(())
+}

@@ -76,6 +76,18 @@ pub async fn what_failed_waits_and_its_room_with_it(store: Store) {
     assert_eq!(ids(&due(&store, "one", early).await), ["tent.1", "hall.2", "tent.2", "hall.3"]);
 }
 
+/// The operator can put it back, and then it is no repeat.
+pub async fn what_was_set_aside_comes_anew_when_it_is_put_back(store: Store) {
+    store.receive("one", vec![delivered(&hall(), 1), delivered(&hall(), 2)], T0).await.unwrap();
+    let first = due(&store, "one", T0).await.remove(0);
+    store.postponed(first.entry, "it would not work", 5, T0).await.unwrap();
+    store.discarded(first.entry).await.unwrap();
+    assert_eq!(ids(&due(&store, "one", T0).await), ["hall.2"]);
+    store.receive("one", vec![delivered(&hall(), 1)], T0).await.unwrap();
+    let again = due(&store, "one", T0).await;
+    assert_eq!((ids(&again), again[1].attempts), (vec!["hall.2", "hall.1"], 0));
+}
+
 pub async fn what_was_handled_is_forgotten_in_time(store: Store) {
     store.add_concert(concert("c", 1), T0).await.unwrap();
     let of = |seqs: &[u64]| seqs.iter().map(|seq| delivered(&hall(), *seq)).collect::<Vec<_>>();

@@ -66,6 +66,7 @@ macro_rules! reservation_store_contract {
         $crate::reservation_store_contract!(@cases $make, inbox: [
             what_is_received_twice_is_worked_once,
             what_failed_waits_and_its_room_with_it,
+            what_was_set_aside_comes_anew_when_it_is_put_back,
             what_was_handled_is_forgotten_in_time,
         ]);
 

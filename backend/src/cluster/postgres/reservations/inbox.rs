@@ -101,6 +101,11 @@ pub async fn postponed(
     Ok(())
 }
 
+pub async fn discarded(db: &mut PgConnection, entry: u64) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM inbox WHERE entry = $1").bind(int(entry)).execute(db).await?;
+    Ok(())
+}
+
 fn read(row: &PgRow) -> Result<InboxEntry, Fault> {
     let event: &str = row.try_get(4)?;
     let record = Record {
