@@ -214,9 +214,9 @@ fn remade(remains: Remains, now: Timestamp, window: u64) -> Result<Remade, Fault
     })
 }
 
-/// A `seq` that nobody can know of yet.
+/// A `seq` that nobody can know of yet, and the same for all who know about as much.
 fn beyond(furthest: u64) -> u64 {
-    (furthest + JUMP).next_multiple_of(JUMP)
+    (furthest + JUMP / 2).next_multiple_of(JUMP)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
