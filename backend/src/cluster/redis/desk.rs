@@ -64,12 +64,15 @@ pub(super) struct Desk {
     ceiling: Ceiling,
     /// Joins that wait until their numbers are reserved.
     parked: Vec<Job>,
+    /// The last step failed, and that was told.
+    failing: bool,
 }
 
 impl Desk {
     pub fn new(parts: Arc<Parts>, room: RoomId) -> Self {
         let (keys, furthest) = (parts.scripts.space.room(&room), parts.furthest(&room));
-        Self { parts, room, keys, copy: None, furthest, ceiling: Ceiling::unknown(), parked: Vec::new() }
+        let (ceiling, parked) = (Ceiling::unknown(), Vec::new());
+        Self { parts, room, keys, copy: None, furthest, ceiling, parked, failing: false }
     }
 
     /// Serves callers until nobody can come any more, nobody has come for long, or there is no such room.
@@ -94,14 +97,21 @@ impl Desk {
     async fn serve(&mut self, group: &mut Vec<Job>) {
         while !group.is_empty() {
             let failed = match self.step(group).await {
-                Ok(()) => StoreError::Unavailable("other processes were faster each time".to_owned()),
+                Ok(()) => {
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!(room = %self.room, "the room's store answers again");
+                    }
+                    StoreError::Unavailable("other processes were faster each time".to_owned())
+                }
                 Err(Fault::Broken(why)) => {
                     tracing::error!(room = %self.room, %why, "the room cannot be worked with");
                     let broken = || StoreError::Broken(why.clone());
                     return group.drain(..).for_each(|job| job.fail(broken()));
                 }
                 Err(Fault::Away(why)) => {
-                    tracing::warn!(room = %self.room, %why, "the room's store does not answer");
+                    if !std::mem::replace(&mut self.failing, true) {
+                        tracing::warn!(room = %self.room, %why, "the room's store does not answer; trying again");
+                    }
                     sleep(PAUSE).await;
                     StoreError::Unavailable(why)
                 }

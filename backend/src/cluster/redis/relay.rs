@@ -108,6 +108,7 @@ impl Relay {
                 (room, held)
             });
         }
+        let mut unheard = None;
         while let Some(asked) = asked.join_next().await {
             match asked {
                 Ok((room, Ok(true))) => self.start(room),
@@ -117,11 +118,14 @@ impl Relay {
                     }
                 }
                 // Who cannot reach Redis can read no events either: nothing is to be stopped.
-                Ok((room, Err(away))) => tracing::warn!(%room, %away, "the right to relay cannot be renewed"),
+                Ok((_, Err(away))) => unheard = Some(away),
                 Err(error) => {
                     tracing::error!(%error, "asking for the right to relay failed, a fault of ours")
                 }
             }
+        }
+        if let Some(away) = unheard {
+            tracing::warn!(%away, "the right to relay cannot be renewed");
         }
     }
 

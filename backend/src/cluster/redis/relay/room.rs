@@ -84,7 +84,9 @@ impl RoomRelay {
                     }
                 }
                 Err(why) => {
-                    tracing::warn!(room = %self.room, %why, "events cannot be relayed now; they wait in Redis");
+                    if pause == FIRST_PAUSE {
+                        tracing::warn!(room = %self.room, %why, "events cannot be relayed now; they wait in Redis");
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     self.look_again().await;
@@ -125,7 +127,7 @@ impl RoomRelay {
     /// Where the room stands, also while nothing can be published.
     async fn look_again(&mut self) {
         if let Err(error) = self.look().await {
-            tracing::warn!(room = %self.room, %error, "a room cannot be looked at");
+            tracing::debug!(room = %self.room, %error, "a room cannot be looked at");
         }
     }
 
@@ -144,7 +146,7 @@ impl RoomRelay {
             match self.rooms.act(&self.room, |_| ()).await {
                 Ok(()) | Err(StoreError::UnknownRoom) => {}
                 Err(error) => {
-                    tracing::warn!(room = %self.room, %error, "a room that Redis lost is not there yet")
+                    tracing::debug!(room = %self.room, %error, "a room that Redis lost is not there yet")
                 }
             }
             return None;
