@@ -1,6 +1,8 @@
 //! The whole cluster: two processes of each service behind nginx, on Redis, Kafka and PostgreSQL. Each process
 //! can be killed, told to stop and started again, and so can servers that are its own. Nothing outlives the value.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -160,6 +162,17 @@ impl Cluster {
     #[track_caller]
     pub fn servers(&mut self) -> &mut Services {
         self.servers.as_mut().expect("a cluster on servers of its own")
+    }
+
+    /// Takes everything out of a Redis that is this cluster's own.
+    #[track_caller]
+    pub fn empty_redis(&mut self) {
+        let port = self.servers().redis.port();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("to reach Redis");
+        stream.write_all(b"FLUSHALL\r\n").expect("to tell Redis");
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).expect("an answer of Redis");
+        assert_eq!(&answer, b"+OK\r\n", "the answer to FLUSHALL");
     }
 
     /// Makes a concert of one performance, with so many seats, all of one price.

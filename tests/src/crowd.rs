@@ -42,8 +42,13 @@ impl Crowd {
     }
 
     /// Waits until it is so, while the crowd is under way.
-    pub async fn until(&mut self, what: &str, mut so: impl AsyncFnMut() -> bool) {
-        eventually(what, RUN_DEADLINE, async || {
+    pub async fn until(&mut self, what: &str, so: impl AsyncFnMut() -> bool) {
+        self.until_within(RUN_DEADLINE, what, so).await;
+    }
+
+    /// The same, under a deadline of its own.
+    pub async fn until_within(&mut self, deadline: Duration, what: &str, mut so: impl AsyncFnMut() -> bool) {
+        eventually(what, deadline, async || {
             self.is_still_there();
             so().await.then_some(())
         })
