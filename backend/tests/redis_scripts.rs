@@ -1,4 +1,5 @@
 //! The house rules of Lua: a header that names every key and argument, and a caller that gives just these.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ mod relay;
 mod remake;
 mod rooms;
 mod scripts;
+mod server;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use self::parts::Parts;
 use self::relay::Relay;
 use self::rooms::Rooms;
 use self::scripts::Scripts;
+use self::server::Server;
 use crate::cluster::postgres::Ceilings;
 use crate::entropy::SystemEntropy;
 
@@ -42,7 +44,7 @@ pub struct RedisRooms {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error(
-        "this is no address of a Redis ({0}); write redis://HOST:PORT or redis://NAME:PASSWORD@HOST:PORT"
+        "this is no address of a Redis ({0}); write redis://NAME:PASSWORD@HOST:PORT, or redis+cluster://… with any node of a cluster"
     )]
     BadUrl(String),
     #[error("Redis does not answer: {0}; is it running, and are name and password right?")]
@@ -50,7 +52,8 @@ pub enum ConnectError {
 }
 
 impl RedisRooms {
-    /// Connects to the rooms of `namespace`. `log` is what lost rooms are made anew from, and `ceilings` how
+    /// Connects to the rooms of `namespace` on the Redis at `redis://HOST:PORT`, or on the cluster that the
+    /// node at `redis+cluster://HOST:PORT` belongs to. `log` is what lost rooms are made anew from, and `ceilings` how
     /// far their numbers may go.
     ///
     /// # Errors
@@ -62,10 +65,10 @@ impl RedisRooms {
         ceilings: Arc<dyn Ceilings>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectError> {
-        let client = redis::Client::open(url).map_err(|error| ConnectError::BadUrl(error.to_string()))?;
+        let server = Server::at(url).map_err(|error| ConnectError::BadUrl(error.to_string()))?;
         let node = hex(&SystemEntropy.bytes()[..6]);
         let scripts =
-            || Scripts { link: Link::new(client.clone()), space: Space::new(namespace), node: node.clone() };
+            || Scripts { link: Link::new(server.clone()), space: Space::new(namespace), node: node.clone() };
         let parts = Parts::new([scripts(), scripts()], log, ceilings, clock);
         let connected = Self { rooms: Rooms::new(Arc::new(parts)) };
         connected.answers().await.map_err(|error| ConnectError::Unreachable(error.to_string()))?;

@@ -1,19 +1,11 @@
 //! One connection to Redis that many share, made anew whenever it fails: also when Redis is silent, since a
 //! connection whose other end is gone may stay open for a long time.
 
-use std::time::Duration;
-
 use kernel::ports::StoreError;
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation,
-    ServerErrorKind,
-};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
 use tokio::sync::Mutex;
 
-/// How long an answer may take before the connection counts as broken.
-const RESPONSE: Duration = Duration::from_secs(2);
-const CONNECT: Duration = Duration::from_secs(1);
+use super::server::{Connection, Server};
 
 /// Redis does not answer, or refuses: what was asked for may have happened or not.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,25 +25,25 @@ impl From<Away> for StoreError {
 }
 
 pub(super) struct Link {
-    client: Client,
+    server: Server,
     connection: Mutex<Held>,
 }
 
 #[derive(Default)]
 struct Held {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Tells the connection from the ones before it.
     generation: u64,
 }
 
 impl Link {
     /// Connects with the first call.
-    pub fn new(client: Client) -> Self {
-        Self { client, connection: Mutex::default() }
+    pub fn new(server: Server) -> Self {
+        Self { server, connection: Mutex::default() }
     }
 
-    pub fn client(&self) -> &Client {
-        &self.client
+    pub fn server(&self) -> &Server {
+        &self.server
     }
 
     pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
@@ -68,17 +60,13 @@ impl Link {
     }
 
     /// The connection there is, or a new one. Those who come meanwhile wait for it as well.
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Away> {
+    async fn connection(&self) -> Result<(Connection, u64), Away> {
         let mut held = self.connection.lock().await;
         let connection = match held.connection.take() {
             Some(connection) => connection,
             None => {
                 held.generation += 1;
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(RESPONSE));
-                let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
-                made.map_err(Away::told)?
+                self.server.connect().await.map_err(Away::told)?
             }
         };
         held.connection = Some(connection.clone());

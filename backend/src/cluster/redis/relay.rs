@@ -12,7 +12,6 @@ use dashmap::DashMap;
 use futures_util::StreamExt;
 use kernel::ports::Registry;
 use kernel::words::RoomId;
-use redis::Client;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::room::{Lag, RoomRelay};
 use super::link::Away;
 use super::rooms::Rooms;
+use super::server::Server;
 
 /// A holder that falls silent loses a room after this long.
 const LEASE_MS: u64 = 3_000;
@@ -60,8 +60,8 @@ impl Relay {
     pub async fn run(mut self, stop: CancellationToken) {
         let (news, mut heard) = mpsc::channel(NEWS);
         let scripts = &self.rooms.parts.aside;
-        let (client, channel) = (scripts.link.client().clone(), scripts.space.appended());
-        let listening = tokio::spawn(listen(client, channel, self.wakes.clone(), news));
+        let (server, channel) = (scripts.link.server().clone(), scripts.space.appended());
+        let listening = tokio::spawn(listen(server, channel, self.wakes.clone(), news));
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -169,9 +169,9 @@ fn work(room: &RoomId) -> String {
 
 /// Wakes whoever relays a room with new events, for ever. What is missed while the channel is cut is found by
 /// looking, a second later.
-async fn listen(client: Client, channel: String, wakes: Wakes, news: mpsc::Sender<RoomId>) {
+async fn listen(server: Server, channel: String, wakes: Wakes, news: mpsc::Sender<RoomId>) {
     loop {
-        if let Err(away) = listen_once(&client, &channel, &wakes, &news).await {
+        if let Err(away) = listen_once(&server, &channel, &wakes, &news).await {
             tracing::debug!(%away, "the channel on which appends are told does not open");
         }
         sleep(PAUSE).await;
@@ -179,12 +179,12 @@ async fn listen(client: Client, channel: String, wakes: Wakes, news: mpsc::Sende
 }
 
 async fn listen_once(
-    client: &Client,
+    server: &Server,
     channel: &str,
     wakes: &Wakes,
     news: &mpsc::Sender<RoomId>,
 ) -> Result<(), Away> {
-    let mut channels = client.get_async_pubsub().await.map_err(Away::told)?;
+    let mut channels = server.channels().await.map_err(Away::told)?;
     channels.subscribe(channel).await.map_err(Away::told)?;
     // Whatever happened before was not told here.
     wakes.iter().for_each(|wake| wake.notify_one());
