@@ -166,6 +166,9 @@ impl Database {
 
     /// A connection of its own, beside the pool.
     pub(super) async fn session(&self) -> Result<PgConnection, Fault> {
+        if self.pool.is_closed() {
+            return Err(Fault::Sql(sqlx::Error::PoolClosed));
+        }
         let connected = tokio::time::timeout(self.options.acquire_timeout, self.to.connect()).await;
         Ok(connected.map_err(|_| Fault::TimedOut)??)
     }

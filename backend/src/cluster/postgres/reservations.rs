@@ -52,6 +52,7 @@ impl PgReservations {
     /// comes after is refused.
     pub async fn close(&self) {
         self.turns.close().await;
+        self.bell.close();
         self.database.close().await;
     }
 

@@ -9,10 +9,10 @@ use sqlx::postgres::PgListener;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::AbortHandle;
 
-use crate::cluster::postgres::database::Database;
+use crate::cluster::postgres::database::{Database, Work};
 
 /// Before the bell is listened to anew after it failed.
-const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub struct Bell {
@@ -50,30 +50,36 @@ impl Bell {
         self.pulled.notify_one();
     }
 
-    /// Waits until another replica rings, or the way to the bell breaks, which may have cost a ring.
+    /// Waits until another replica rings; answers too when listening begins, for what was missed before.
     pub async fn heard(&self) {
         let mut listener = self.listener.lock().await;
-        let listening = async {
-            let ear = match listener.take() {
-                Some(ear) => listener.insert(ear),
-                None => {
-                    let mut ear = PgListener::connect_with(self.database.pool()).await?;
-                    ear.listen(self.database.schema()).await?;
-                    listener.insert(ear)
-                }
-            };
-            loop {
-                // None: it was cut and will be connected anew; what was rung meanwhile is not told.
-                match ear.try_recv().await? {
-                    Some(rung) if rung.payload() == &*self.node => {}
-                    Some(_) | None => return Ok::<_, sqlx::Error>(()),
-                }
-            }
-        };
-        if let Err(error) = listening.await {
-            tracing::warn!(%error, "other replicas cannot be heard; this one looks for work now and then");
+        while let Err(error) = self.listen(&mut listener).await {
+            tracing::debug!(%error, "other replicas cannot be heard; this one looks for work now and then");
             *listener = None;
             tokio::time::sleep(REST).await;
+        }
+    }
+
+    /// Listens no more. Whoever waits for a ring just now hears that the pool is closed.
+    pub fn close(&self) {
+        if let Ok(mut listener) = self.listener.try_lock() {
+            *listener = None;
+        }
+    }
+
+    async fn listen(&self, listener: &mut Option<PgListener>) -> Result<(), sqlx::Error> {
+        let Some(ear) = listener else {
+            let mut ear = PgListener::connect_with(self.database.pool()).await?;
+            ear.listen(self.database.schema()).await?;
+            *listener = Some(ear);
+            return Ok(());
+        };
+        loop {
+            match ear.try_recv().await? {
+                Some(rung) if rung.payload() == &*self.node => {}
+                // None: it was cut and connected anew.
+                Some(_) | None => return Ok(()),
+            }
         }
     }
 }
@@ -81,8 +87,13 @@ impl Bell {
 async fn ring(database: Database, node: Arc<str>, pulled: Arc<Notify>) {
     loop {
         pulled.notified().await;
-        let rung =
-            sqlx::query("SELECT pg_notify(current_schema(), $1)").bind(&*node).execute(database.pool());
+        let rung = database.run(|db| {
+            let node = &*node;
+            Work::of(async move {
+                sqlx::query("SELECT pg_notify(current_schema(), $1)").bind(node).execute(db).await?;
+                Ok(())
+            })
+        });
         if let Err(error) = rung.await {
             tracing::debug!(%error, "other replicas could not be rung; they look for work now and then");
         }

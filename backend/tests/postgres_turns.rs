@@ -1,0 +1,190 @@
+//! Work that one replica does at a time: whose turn it is, how it passes on, and who is woken for it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod postgres_scene;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend::cluster::postgres::PgReservations;
+use kernel::contract::T0;
+use kernel::contract::shop::{charge_wish, concert, hold_wish, pay_wish, visitor};
+use kernel::event::{Event, Record, RoomEvent, RoomFact};
+use kernel::ports::reservations::{Answered, OutboxEntry, PayOutcome};
+use kernel::ports::{Delivery, Place, ReservationStore, StoreError};
+use kernel::words::EndReason;
+use postgres_scene::Schema;
+use sqlx::{Acquire, PgConnection};
+
+/// How long anything may take.
+const SOON: Duration = Duration::from_secs(30);
+/// Long enough for a ring to have come, were there one.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+/// Two replicas of a shop in which one payment was made: by the first.
+async fn two() -> (Schema, PgReservations, PgReservations) {
+    let schema = Schema::fresh();
+    let (one, two) =
+        (PgReservations::new(schema.connect().await), PgReservations::new(schema.connect().await));
+    one.add_concert(concert("c", 20), T0).await.unwrap();
+    buy(&one, 1).await;
+    (schema, one, two)
+}
+
+async fn buy(store: &PgReservations, number: u64) {
+    let slot = visitor(number);
+    store.charge(charge_wish(&slot, &format!("ch-{number}"), 5_000), T0).await.unwrap();
+    let seat = format!("A{number}");
+    store.hold(hold_wish(&slot, &seat), T0).await.unwrap();
+    let wish = pay_wish(&slot, &format!("p-{number}"), &format!("r-{number}-{seat}"));
+    let paid = store.pay(wish, T0).await.unwrap();
+    assert!(matches!(paid, Answered::Now(PayOutcome::Completed(_))), "{paid:?}");
+}
+
+async fn to_tell(store: &PgReservations) -> Vec<String> {
+    ids(&store.outbox(0, 100).await.unwrap())
+}
+
+fn ids(entries: &[OutboxEntry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.record.id.clone()).collect()
+}
+
+fn ended(number: u64) -> Delivery {
+    let room = visitor(number).owner.room;
+    let fact = RoomFact::ActiveTokenReleased { number, reason: EndReason::Left };
+    let event = Event::Room(RoomEvent { room: room.clone(), seq: number, at: T0, fact });
+    let record = Record { id: format!("hall.{number}"), room, at: T0, traceparent: None, event };
+    Delivery { record: Arc::new(record), place: Place { partition: 0, offset: number }, offset: number }
+}
+
+async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            // sleep: the server ends a session a moment after its connection
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, asking).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_replica_tells_until_it_closes() {
+    let (_schema, one, two) = two().await;
+    assert_eq!(to_tell(&two).await, ["p-1.completed"]);
+    assert!(to_tell(&one).await.is_empty(), "it is not its turn");
+    two.close().await;
+    assert!(matches!(two.outbox(0, 9).await, Err(StoreError::Unavailable(_))));
+    let entries =
+        eventually(async || Some(one.outbox(0, 9).await.unwrap()).filter(|some| !some.is_empty())).await;
+    one.published(vec![entries[0].entry], T0).await.unwrap();
+    assert!(to_tell(&one).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_turn_passes_on_when_its_holders_connection_dies() {
+    let (schema, one, two) = two().await;
+    assert_eq!(to_tell(&one).await.len(), 1);
+    let mut aside = schema.aside().await;
+    let ends = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                WHERE locktype = 'advisory' AND application_name = 'turnline ' || $1";
+    let ended: i64 = sqlx::query_scalar(ends).bind(&schema.name).fetch_one(&mut aside).await.unwrap();
+    assert_eq!(ended, 1);
+    eventually(async || (!to_tell(&two).await.is_empty()).then_some(())).await;
+    // The former holder hears of it by its failing look, and then waits for its turn as anybody.
+    assert!(matches!(one.outbox(0, 9).await, Err(StoreError::Unavailable(_))));
+    assert!(to_tell(&one).await.is_empty());
+    assert_eq!(to_tell(&two).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_consumers_inbox_is_worked_by_one_replica() {
+    let (_schema, one, two) = two().await;
+    two.receive("holds", vec![ended(1), ended(2)], T0).await.unwrap();
+    assert_eq!(one.inbox("holds", T0, 9).await.unwrap().len(), 2);
+    assert!(two.inbox("holds", T0, 9).await.unwrap().is_empty());
+    // Another consumer, and the outbox, are turns of their own.
+    one.receive("cancellations", vec![ended(1)], T0).await.unwrap();
+    assert_eq!(two.inbox("cancellations", T0, 9).await.unwrap().len(), 1);
+    assert_eq!(to_tell(&two).await.len(), 1);
+    one.close().await;
+    let left =
+        eventually(async || Some(two.inbox("holds", T0, 9).await.unwrap()).filter(|due| !due.is_empty()));
+    assert_eq!(left.await.len(), 2, "nothing was handled, so nothing is lost");
+}
+
+/// An entry's number is given before it is committed; the relay must not pass it by.
+#[tokio::test]
+async fn what_is_committed_late_is_told_all_the_same() {
+    let (schema, one, two) = two().await;
+    let mut aside = schema.aside().await;
+    let mut late = aside.begin().await.unwrap();
+    copy_letter(&mut late, "late").await;
+    buy(&two, 2).await;
+    let entries = one.outbox(0, 100).await.unwrap();
+    assert_eq!(ids(&entries), ["p-1.completed", "p-2.completed"]);
+    one.published(entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
+    assert!(one.outbox(entries[1].entry, 100).await.unwrap().is_empty());
+    late.commit().await.unwrap();
+    let round = one.outbox(0, 100).await.unwrap();
+    assert_eq!(ids(&round), ["late"]);
+    assert!(round[0].entry < entries[1].entry);
+}
+
+async fn copy_letter(db: &mut PgConnection, id: &str) {
+    let copy = "INSERT INTO outbox (event_id, room, event, made_at) SELECT $1, room, event, made_at FROM outbox LIMIT 1";
+    sqlx::query(copy).bind(id).execute(db).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_turn_is_rung_for_what_others_leave() {
+    let (_schema, one, two) = two().await;
+    assert_eq!(to_tell(&one).await.len(), 1);
+    one.inbox("holds", T0, 9).await.unwrap();
+    // The first answer tells that listening begins.
+    tokio::join!(one.rung(), two.rung());
+    assert!(tokio::time::timeout(A_WHILE, one.rung()).await.is_err(), "nobody rang yet");
+    buy(&two, 2).await;
+    tokio::time::timeout(SOON, one.rung()).await.unwrap();
+    while tokio::time::timeout(A_WHILE, one.rung()).await.is_ok() {}
+    two.receive("holds", vec![ended(3)], T0).await.unwrap();
+    tokio::time::timeout(SOON, one.rung()).await.unwrap();
+    while tokio::time::timeout(A_WHILE, one.rung()).await.is_ok() {}
+    // Its own work is no news to it, and it need not wake anybody for it.
+    assert!(tokio::time::timeout(A_WHILE, two.rung()).await.is_err());
+    buy(&one, 4).await;
+    one.receive("holds", vec![ended(5)], T0).await.unwrap();
+    assert!(tokio::time::timeout(A_WHILE, one.rung()).await.is_err());
+    assert!(tokio::time::timeout(A_WHILE, two.rung()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_replica_closes_whether_or_not_somebody_waits_for_a_ring() {
+    let (_schema, one, two) = two().await;
+    tokio::join!(one.rung(), two.rung());
+    tokio::time::timeout(SOON, one.close()).await.unwrap();
+    let waiting = tokio::spawn({
+        let two = two.clone();
+        async move { two.rung().await }
+    });
+    tokio::task::yield_now().await;
+    tokio::time::timeout(SOON, two.close()).await.unwrap();
+    waiting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ringing_outlives_its_connections() {
+    let (schema, one, two) = two().await;
+    assert_eq!(to_tell(&one).await.len(), 1);
+    one.rung().await;
+    schema.cut(&mut schema.aside().await).await;
+    // Listening anew counts as a ring: some may have been missed.
+    tokio::time::timeout(SOON, one.rung()).await.unwrap();
+    // The turn went with the connection, so the first look fails and the second takes it anew.
+    eventually(async || one.outbox(0, 9).await.ok().filter(|entries| !entries.is_empty())).await;
+    buy(&two, 2).await;
+    tokio::time::timeout(SOON, one.rung()).await.unwrap();
+    assert_eq!(to_tell(&one).await.len(), 2);
+}
