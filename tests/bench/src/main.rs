@@ -1,21 +1,28 @@
-//! The measurements of `BENCHMARKS.md` that need the whole system: each a ratio to a named floor in the
-//! same run, or a latency. Prints one JSON object; progress goes to standard error.
+//! The measurements of `BENCHMARKS.md` that need the whole system, or servers: each a ratio to a named floor in
+//! the same run, a count, or a latency. Prints one JSON object; progress goes to standard error.
 
 mod bare;
 mod joins;
+mod redis_joins;
+mod redis_memory;
+mod redis_tick;
 mod restart;
+mod rooms;
+mod servers;
 mod slots;
 mod wrk;
 
 use anyhow::{Context, bail};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Map, Value, json};
+use tracing_subscriber::EnvFilter;
 
 /// The same allocator as the product's, so that a ratio compares handlers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str =
-    "bench [joins] [slots] [restart]   (all without a name; TURNLINE_BIN names a release binary)";
+const MEASUREMENTS: [&str; 7] =
+    ["joins", "slots", "restart", "redis-joins", "redis-memory", "redis-tick", "kafka-slots"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -25,17 +32,24 @@ async fn main() -> anyhow::Result<()> {
     {
         return bare::serve(port.parse().context("the port of the bare handler")?).await;
     }
-    let known = ["joins", "slots", "restart"];
-    if let Some(unknown) = words.iter().find(|word| !known.contains(&word.as_str())) {
-        bail!("there is no measurement {unknown:?}\n{USAGE}");
+    if let Some(unknown) = words.iter().find(|word| !MEASUREMENTS.contains(&word.as_str())) {
+        bail!("there is no measurement {unknown:?}\n{}", usage());
     }
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let figures = PrometheusBuilder::new().install_recorder().context("our figures cannot be counted")?;
     let mut report = Map::new();
-    for name in known.into_iter().filter(|name| words.is_empty() || words.iter().any(|word| word == name)) {
+    let wanted = |name: &&str| words.is_empty() || words.iter().any(|word| word == name);
+    for name in MEASUREMENTS.into_iter().filter(wanted) {
         eprintln!("== {name}");
         let measured = match name {
             "joins" => joins::measure().await,
             "slots" => slots::measure().await,
-            _ => restart::measure().await,
+            "restart" => restart::measure().await,
+            "redis-joins" => redis_joins::measure(&figures).await,
+            "redis-memory" => redis_memory::measure().await,
+            "redis-tick" => redis_tick::measure().await,
+            _ => slots::on_servers().await,
         };
         report.insert(name.to_owned(), measured.with_context(|| format!("{name} could not be measured"))?);
     }
@@ -43,4 +57,9 @@ async fn main() -> anyhow::Result<()> {
     report.insert("machine".to_owned(), json!({ "cores": cores }));
     println!("{}", serde_json::to_string_pretty(&Value::Object(report))?);
     Ok(())
+}
+
+fn usage() -> String {
+    let names = MEASUREMENTS.map(|name| format!("[{name}]")).join(" ");
+    format!("bench {names}   (all without a name; TURNLINE_BIN names a release binary)")
 }

@@ -2,18 +2,18 @@
 //! and from a snapshot.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use backend::embedded::{Embedded, Options};
-use kernel::policy::{Policy, PrequeueOrder};
-use kernel::ports::{Registry, RoomRecord, RoomStore};
-use kernel::room::Join;
-use kernel::ticket::RoomBirth;
-use kernel::words::{LaneName, RoomId, Timestamp};
+use kernel::ports::RoomStore;
+use kernel::words::{RoomId, Timestamp};
 use serde_json::{Value, json};
 
+use crate::rooms::{self, Known};
+
 const VISITORS: u64 = 1_000_000;
+const ROOM: &str = "demo";
 const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
 
 pub async fn measure() -> anyhow::Result<Value> {
@@ -24,7 +24,7 @@ pub async fn measure() -> anyhow::Result<Value> {
         let began = Instant::now();
         let store = Embedded::open(directory.path(), Options::default())?;
         let seconds = began.elapsed().as_secs_f64();
-        let waiting = store.summary(&room()?).await?.waiting;
+        let waiting = store.summary(&RoomId::parse(ROOM)?).await?.waiting;
         anyhow::ensure!(waiting == VISITORS, "{waiting} of {VISITORS} came back");
         store.close();
         eprintln!("{batch} a batch, {}: {seconds:.2} s", if close { "drained" } else { "killed" });
@@ -41,23 +41,9 @@ pub async fn measure() -> anyhow::Result<Value> {
 async fn fill(directory: &Path, batch: u64, close: bool) -> anyhow::Result<u64> {
     let scratch = tempfile::tempdir()?;
     let store = Embedded::open(scratch.path(), Options::default())?;
-    let (room, policy) = (room()?, policy());
-    let birth = RoomBirth { room: room.clone(), born: 1 };
-    let record = RoomRecord { birth, policy: policy.clone(), visitor_key: None, lottery_secret: [1; 32] };
-    store.save(&record).await?;
-    store.configure(&room, &policy, None, NOW).await?;
-    let one = Join { lane: LaneName::default_lane(), holding: None, visitor: None, key: None };
-    let mut waves = tokio::task::JoinSet::new();
-    for _ in 0..VISITORS / batch {
-        let (store, room, joins) = (store.clone(), room.clone(), vec![one.clone(); usize::try_from(batch)?]);
-        waves.spawn(async move { store.join(&room, joins, NOW).await.map(|_| ()) });
-        if waves.len() >= 2_000 {
-            waves.join_next().await.context("a wave")???;
-        }
-    }
-    while let Some(wave) = waves.join_next().await {
-        wave??;
-    }
+    let room = rooms::make(&store, &store, ROOM, NOW).await?;
+    let joining: Arc<dyn RoomStore> = Arc::new(store.clone());
+    rooms::fill(&joining, &room, Known::Nothing, VISITORS, (batch, 2_000), NOW).await?;
     if close {
         store.close();
     }
@@ -67,25 +53,4 @@ async fn fill(directory: &Path, batch: u64, close: bool) -> anyhow::Result<u64> 
     }
     let sizes = std::fs::read_dir(directory)?.filter_map(|file| file.ok()?.metadata().ok());
     Ok(sizes.map(|file| file.len()).sum::<u64>() / 1_000_000)
-}
-
-fn room() -> anyhow::Result<RoomId> {
-    Ok(RoomId::parse("demo")?)
-}
-
-fn policy() -> Policy {
-    Policy {
-        capacity: 5,
-        admit_per_minute: None,
-        active_seconds: 300,
-        max_session_seconds: 900,
-        claim_seconds: 60,
-        grace_seconds: 60,
-        max_waiting: None,
-        opens_at: None,
-        closes_at: None,
-        prequeue: PrequeueOrder::Fifo,
-        lanes: Vec::new(),
-        go_to: None,
-    }
 }

@@ -1,30 +1,45 @@
 //! From a payment's answer to the next visitor's `admitted`, as simulated visitors see it: one slot, so
 //! that every payment calls exactly the next.
 
-use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use tokio::process::Command;
-use turnline_tests::{Server, binary};
+use turnline_tests::{Cluster, Crowd, Server, Site};
 
-const VISITORS: u32 = 400;
+use crate::servers::Servers;
 
+const VISITORS: u64 = 400;
+
+/// One process, embedded.
 pub async fn measure() -> anyhow::Result<Value> {
-    let seats = VISITORS.to_string();
-    let server = Server::start(&["--demo", "--demo-capacity", "1", "--demo-seats", &seats]).await;
-    let report = tempfile::Builder::new().suffix(".json").tempfile()?;
-    let output = Command::new(binary::turnline())
-        .args(["simulate", "--url", &format!("http://{}", server.address()), "--room", "demo", "--buy"])
-        .args(["--visitors", &seats, "--report"])
-        .arg(report.path())
-        .output()
-        .await
-        .context("simulate cannot be run")?;
-    if !output.status.success() {
-        bail!("simulate found a fault:\n{}", String::from_utf8_lossy(&output.stdout));
-    }
-    let found: Value = serde_json::from_slice(&std::fs::read(report.path())?)?;
-    Ok(json!({
-        "how": format!("simulate: {VISITORS} visitors who buy, capacity 1, one process, embedded"),
-        "latencies": found["latencies"],
-    }))
+    let server = Server::start(&demo(&[])).await;
+    Ok(sale(&server, "demo", "one process, embedded").await)
+}
+
+/// The same through Redis, Kafka and PostgreSQL: one process, and two of each service behind nginx.
+pub async fn on_servers() -> anyhow::Result<Value> {
+    let one = {
+        let servers = Servers::start()?;
+        let flags = servers.flags();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let server = Server::start(&demo(&flags)).await;
+        sale(&server, "demo", "one process, on servers").await
+    };
+    let ten = {
+        let cluster = Cluster::start_on_own_servers().await;
+        cluster.room("sale", &json!({ "capacity": 1 })).await;
+        cluster.concert("sale", VISITORS).await;
+        sale(&cluster, "sale", "ten processes behind nginx, on servers").await
+    };
+    Ok(json!({ "one_process": one, "ten_processes": ten }))
+}
+
+async fn sale(site: &Site, room: &str, on: &str) -> Value {
+    let verdict = Crowd::send(site, room, VISITORS, &[]).ends_well().await;
+    let latencies = &verdict.report["latencies"];
+    eprintln!("{on}: {}", latencies["release_to_admitted"]);
+    json!({ "how": format!("simulate: {VISITORS} visitors who buy, capacity 1, {on}"), "latencies": latencies })
+}
+
+fn demo<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    const SEATS: &str = "400";
+    [&["--demo", "--demo-capacity", "1", "--demo-seats", SEATS], more].concat()
 }

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
-use crate::machine::{self, C_COMPILER, WRK};
-use crate::run;
+use crate::machine::{self, C_COMPILER, REDIS_TOOLS, WRK};
+use crate::{run, services};
 
-/// Runs every benchmark: the kernel's by criterion, the whole system's against its floors.
+/// Runs every benchmark: the whole system's and the servers' against their floors, then those by criterion.
 pub fn run() -> Result<()> {
-    machine::provide(&[C_COMPILER, WRK])?;
+    machine::provide(&[C_COMPILER, WRK, REDIS_TOOLS])?;
+    services::provide()?;
     run::command(&mut run::cargo(&["build", "--release", "--package", "turnline", "--package", "bench"]))?;
     run::command(
         run::cargo(&["run", "--release", "--package", "bench"])

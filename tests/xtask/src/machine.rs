@@ -35,6 +35,8 @@ pub const CHROMIUM: Need =
     Need { programs: &["chromium", "chromium-browser", "google-chrome"], source: Source::Debian("chromium") };
 pub const WRK: Need = Need { programs: &["wrk"], source: Source::Debian("wrk") };
 pub const REDIS: Need = Need { programs: &["redis-server"], source: Source::Debian("redis-server") };
+/// redis-cli comes in the same package.
+pub const REDIS_TOOLS: Need = Need { programs: &["redis-benchmark"], source: Source::Debian("redis-tools") };
 /// Kafka needs Java 17 at least, which every Debian since 12 has as its default.
 pub const JAVA: Need = Need { programs: &["java"], source: Source::Debian("default-jre-headless") };
 pub const MAVEN: Need = Need { programs: &["mvn"], source: Source::Debian("maven") };
