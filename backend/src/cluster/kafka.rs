@@ -80,7 +80,7 @@ impl KafkaLog {
     /// Connects, and makes the topics that are missing.
     ///
     /// # Errors
-    /// The address or the namespace is none, no broker answers within half a minute, or the topics cannot be
+    /// The address or the namespace is none, no broker answers in time ([`Config::start_patience`]), or the topics cannot be
     /// made.
     pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConnectError> {
         if !config.namespace_is_good() {
@@ -99,8 +99,7 @@ impl KafkaLog {
     /// No broker answers, or a consumer of this process has not asked for more for so long that its group
     /// goes on without it.
     pub async fn answers(&self) -> Result<(), LogError> {
-        let limit = Duration::from_millis(settings::POLL_INTERVAL_MS.into());
-        if let Some(group) = self.inner.pulses.stuck(limit) {
+        if let Some(group) = self.inner.pulses.stuck(self.inner.config.busy_max) {
             return Err(unavailable(format!("{group} is stuck on an event, see its log")));
         }
         let (producer, topic) = (self.inner.producer.current()?, self.inner.config.topic(Topic::Rooms));

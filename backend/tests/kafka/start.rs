@@ -76,12 +76,13 @@ async fn a_namespace_that_is_none_is_refused() {
     assert!(told.contains("two words") && told.contains("namespace"), "{told}");
 }
 
-/// It takes the half minute that a server which has just been started may need.
 #[tokio::test]
 async fn a_kafka_that_does_not_answer_is_named() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = KafkaLog::connect(Config::new(&nobody.to_string(), "", "turnline"), Arc::new(SystemClock));
-    let Err(error) = refused.await else { panic!("it connected") };
+    let mut config = Config::new(&nobody.to_string(), "", "turnline");
+    config.start_patience = Duration::from_secs(1);
+    let refused = KafkaLog::connect(config, Arc::new(SystemClock)).await;
+    let Err(error) = refused else { panic!("it connected") };
     assert!(matches!(error, ConnectError::Unreachable(..)), "{error}");
     assert!(error.to_string().contains(&nobody.to_string()), "{error}");
 }

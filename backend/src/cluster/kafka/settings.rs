@@ -1,5 +1,7 @@
 //! What is set on every client, and what topics and groups are called.
 
+use std::time::Duration;
+
 use kernel::event::Topic;
 use rdkafka::ClientConfig;
 
@@ -8,11 +10,11 @@ const MESSAGE_TIMEOUT_MS: u32 = 30_000;
 /// More than Kafka's usual limit (1 MiB), so that whatever got into a topic finds space among its dead
 /// letters, with the reasons written on it.
 pub(super) const DEAD_LETTER_BYTES_MAX: u32 = 2 * 1024 * 1024;
-/// A member that falls silent this long loses its partitions: the time the others stand still after a kill.
-const SESSION_TIMEOUT_MS: u32 = 10_000;
-const HEARTBEAT_MS: u32 = 2_000;
-/// A consumer that takes nothing this long is put out of its group by its own client.
-pub(super) const POLL_INTERVAL_MS: u32 = 300_000;
+/// A member that falls silent this long loses its partitions. So long they stand still after a `kill -9`; and a
+/// group stands still once more as long after a broker was away for longer, since its members come back as
+/// new ones. It is the least that brokers allow as they come.
+const SESSION_TIMEOUT_MS: u32 = 6_000;
+const HEARTBEAT_MS: u32 = 1_500;
 
 /// Where Kafka is, and how this process appears in it.
 #[derive(Debug, Clone)]
@@ -26,6 +28,11 @@ pub struct Config {
     /// Of each topic that has to be made. A room is on one of them, so this is how many processes can share
     /// the work of a group.
     pub partitions: u32,
+    /// How long a consumer may be busy with what it took. Then its group goes on without it, until it asks for
+    /// more, and [`super::KafkaLog::answers`] says so. Not less than ten seconds.
+    pub busy_max: Duration,
+    /// How long a server that was only just started may take to answer.
+    pub start_patience: Duration,
 }
 
 impl Config {
@@ -37,6 +44,8 @@ impl Config {
             namespace: namespace.to_owned(),
             client_id: client_id.to_owned(),
             partitions: Self::PARTITIONS,
+            busy_max: Duration::from_secs(300),
+            start_patience: Duration::from_secs(30),
         }
     }
 
@@ -110,13 +119,14 @@ impl Config {
 
     /// A member of a group, that shares its partitions with the others.
     pub(super) fn member(&self, group: &str) -> ClientConfig {
+        let busy_max_ms = self.busy_max.as_millis().max(SESSION_TIMEOUT_MS.into());
         let mut config = self.consumer(group);
         config
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT_MS.to_string())
             .set("heartbeat.interval.ms", HEARTBEAT_MS.to_string())
-            .set("max.poll.interval.ms", POLL_INTERVAL_MS.to_string())
+            .set("max.poll.interval.ms", busy_max_ms.to_string())
             .set("statistics.interval.ms", "10000");
         config
     }

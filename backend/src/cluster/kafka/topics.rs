@@ -18,7 +18,7 @@ const REPLICAS_MAX: usize = 3;
 const FOR_EVER: &str = "-1";
 const FOURTEEN_DAYS: &str = "1209600000";
 const THIRTY_DAYS: &str = "2592000000";
-/// How long a server that has just been started may take to answer.
+/// How long it may take to make topics.
 const PATIENCE: Duration = Duration::from_secs(30);
 const ASK_FOR: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -78,7 +78,7 @@ pub(super) async fn ensure(config: &Config, producer: &Producer) -> Result<(), C
             }
             Err(error) => error.to_string(),
         };
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > config.start_patience {
             return Err(ConnectError::Unreachable(config.brokers.clone(), trouble));
         }
         // sleep: the interval of a poll under a deadline
