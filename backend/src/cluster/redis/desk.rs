@@ -15,9 +15,9 @@ use tokio::time::sleep;
 use super::ceiling::Ceiling;
 use super::job::{Job, PATIENCE};
 use super::keys::RoomKeys;
-use super::link::Away;
+use super::link::Fault;
 use super::parts::Parts;
-use super::scripts::{Entry, Mark, Offered, written};
+use super::scripts::{Entry, MISSED_MAX, Mark, Offered, written};
 
 /// Jobs in one step at most, so that the first of them does not wait for ever.
 const GROUP: usize = 512;
@@ -25,13 +25,6 @@ const GROUP: usize = 512;
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// A desk that nobody came to for so long is closed; the next caller opens it anew.
 const IDLE: Duration = Duration::from_secs(600);
-
-/// Why a step failed.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Away(String),
-    Broken(String),
-}
 
 /// The room as this process knows it.
 pub(super) struct Copy {
@@ -64,6 +57,8 @@ pub(super) struct Desk {
     ceiling: Ceiling,
     /// Joins that wait until their numbers are reserved.
     parked: Vec<Job>,
+    /// The copy was the newest at a moment after everybody of the group had come.
+    pub current: bool,
     /// The last step failed, and that was told.
     failing: bool,
 }
@@ -72,7 +67,7 @@ impl Desk {
     pub fn new(parts: Arc<Parts>, room: RoomId) -> Self {
         let (keys, furthest) = (parts.scripts.space.room(&room), parts.furthest(&room));
         let (ceiling, parked) = (Ceiling::unknown(), Vec::new());
-        Self { parts, room, keys, copy: None, furthest, ceiling, parked, failing: false }
+        Self { parts, room, keys, copy: None, furthest, ceiling, parked, current: false, failing: false }
     }
 
     /// Serves callers until nobody can come any more, nobody has come for long, or there is no such room.
@@ -95,6 +90,7 @@ impl Desk {
     }
 
     async fn serve(&mut self, group: &mut Vec<Job>) {
+        self.current = false;
         while !group.is_empty() {
             let failed = match self.step(group).await {
                 Ok(()) => {
@@ -183,6 +179,10 @@ impl Desk {
     /// Offers what the group recorded, or asks whether the copy it read is the newest.
     async fn offer(&mut self, group: &mut Vec<Job>) -> Result<(), Fault> {
         let Some(copy) = &mut self.copy else { return Ok(()) };
+        if self.current && copy.tentative.drafts().is_empty() {
+            group.drain(..).for_each(Job::succeed);
+            return Ok(());
+        }
         let known = self.furthest.load(Ordering::Acquire);
         let (mark, writer) = (copy.mark(), self.parts.next_writer());
         let events: Result<Vec<_>, _> = copy.tentative.drafts().iter().map(written).collect();
@@ -210,6 +210,7 @@ impl Desk {
         match offered? {
             Offered::Missed(entries) => {
                 metrics::counter!("turnline_store_races_lost_total").increment(u64::from(!events.is_empty()));
+                self.current = entries.len() < MISSED_MAX;
                 if !copy.follow(entries) {
                     self.copy = None;
                 }
@@ -248,27 +249,13 @@ async fn append(
     writer: &str,
     events: &[Vec<u8>],
     group: &mut [Job],
-) -> Result<Offered, Away> {
+) -> Result<Offered, Fault> {
     loop {
         match parts.scripts.append(room, keys, mark, writer, events).await {
             Ok(offered) => return Ok(offered),
+            Err(Fault::Broken(why)) => return Err(Fault::Broken(why)),
             Err(away) if group.iter().all(|job| job.deserted() || job.out_of_patience()) => return Err(away),
             Err(_) => sleep(PAUSE).await,
-        }
-    }
-}
-
-impl From<Away> for Fault {
-    fn from(away: Away) -> Self {
-        Self::Away(away.to_string())
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Broken(why) => Self::Broken(why),
-            StoreError::Unavailable(_) | StoreError::UnknownRoom => Self::Away(error.to_string()),
         }
     }
 }

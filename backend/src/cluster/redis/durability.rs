@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use redis::cmd;
 
-use super::link::{Away, Link};
+use super::link::{Fault, Link};
 
 /// What Redis may lose of what was acknowledged, and what to set against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Danger {
 pub(super) async fn look(link: &Link) -> Vec<Danger> {
     let mut settings = HashMap::new();
     for name in ["appendonly", "appendfsync", "maxmemory-policy"] {
-        let told: Result<HashMap<String, String>, Away> = link.run(cmd("CONFIG").arg("GET").arg(name)).await;
+        let told: Result<HashMap<String, String>, Fault> = link.run(cmd("CONFIG").arg("GET").arg(name)).await;
         match told.map(|mut told| told.remove(name)) {
             Ok(Some(value)) => drop(settings.insert(name, value)),
             Ok(None) | Err(_) => {

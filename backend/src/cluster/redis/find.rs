@@ -11,8 +11,9 @@ use kernel::words::{Number, Timestamp};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::desk::{Copy, Desk, Fault, PAUSE};
+use super::desk::{Copy, Desk, PAUSE};
 use super::job::Job;
+use super::link::Fault;
 use super::pack::{Known, unpacked};
 use super::scripts::{Install, Loaded, Mark};
 
@@ -72,6 +73,7 @@ impl Desk {
     fn take(&mut self, room: Room, mark: Mark) {
         self.furthest.fetch_max(mark.seq, Ordering::AcqRel);
         self.copy = Some(Copy { tentative: Tentative::new(room), writer: mark.writer });
+        self.current = true;
     }
 
     /// Puts the room in place that somebody of the group makes; nobody does: there is none. Where numbers up

@@ -7,20 +7,42 @@ use tokio::sync::Mutex;
 
 use super::server::{Connection, Server};
 
-/// Redis does not answer, or refuses: what was asked for may have happened or not.
+/// Why there is no answer to work with; what was asked for may have happened or not.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Away(String);
+pub(super) enum Fault {
+    /// Redis, or what else is needed, does not answer or refuses.
+    #[error("{0}")]
+    Away(String),
+    /// What it holds cannot be read: the same call fails the same way again.
+    #[error("{0}")]
+    Broken(String),
+}
 
-impl Away {
-    pub fn told(why: impl std::fmt::Display) -> Self {
-        Self(why.to_string())
+impl Fault {
+    pub fn away(why: impl std::fmt::Display) -> Self {
+        Self::Away(why.to_string())
+    }
+
+    pub fn broken(why: impl std::fmt::Display) -> Self {
+        Self::Broken(why.to_string())
     }
 }
 
-impl From<Away> for StoreError {
-    fn from(away: Away) -> Self {
-        Self::Unavailable(away.0)
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Away(why) => Self::Unavailable(why),
+            Fault::Broken(why) => Self::Broken(why),
+        }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Broken(why) => Self::Broken(why),
+            StoreError::Unavailable(_) | StoreError::UnknownRoom => Self::Away(error.to_string()),
+        }
     }
 }
 
@@ -46,27 +68,27 @@ impl Link {
         &self.server
     }
 
-    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
         let (mut connection, generation) = self.connection().await?;
         let answer = command.query_async(&mut connection).await;
         self.judge(generation, answer).await
     }
 
     /// Runs a script by its hash, and sends it whole when Redis has not seen it.
-    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Away> {
+    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Fault> {
         let (mut connection, generation) = self.connection().await?;
         let answer = script.invoke_async(&mut connection).await;
         self.judge(generation, answer).await
     }
 
     /// The connection there is, or a new one. Those who come meanwhile wait for it as well.
-    async fn connection(&self) -> Result<(Connection, u64), Away> {
+    async fn connection(&self) -> Result<(Connection, u64), Fault> {
         let mut held = self.connection.lock().await;
         let connection = match held.connection.take() {
             Some(connection) => connection,
             None => {
                 held.generation += 1;
-                self.server.connect().await.map_err(Away::told)?
+                self.server.connect().await.map_err(Fault::away)?
             }
         };
         held.connection = Some(connection.clone());
@@ -74,7 +96,7 @@ impl Link {
     }
 
     /// Gives the connection up that failed, unless somebody did already.
-    async fn judge<T>(&self, generation: u64, answer: Result<T, RedisError>) -> Result<T, Away> {
+    async fn judge<T>(&self, generation: u64, answer: Result<T, RedisError>) -> Result<T, Fault> {
         if let Err(error) = &answer
             && !answered(error)
         {
@@ -83,7 +105,7 @@ impl Link {
                 held.connection = None;
             }
         }
-        answer.map_err(Away::told)
+        answer.map_err(Fault::away)
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::room::{Lag, RoomRelay};
-use super::link::Away;
+use super::link::Fault;
 use super::rooms::Rooms;
 use super::server::Server;
 
@@ -183,9 +183,9 @@ async fn listen_once(
     channel: &str,
     wakes: &Wakes,
     news: &mpsc::Sender<RoomId>,
-) -> Result<(), Away> {
-    let mut channels = server.channels().await.map_err(Away::told)?;
-    channels.subscribe(channel).await.map_err(Away::told)?;
+) -> Result<(), Fault> {
+    let mut channels = server.channels().await.map_err(Fault::away)?;
+    channels.subscribe(channel).await.map_err(Fault::away)?;
     // Whatever happened before was not told here.
     wakes.iter().for_each(|wake| wake.notify_one());
     let mut messages = channels.into_on_message();

@@ -8,11 +8,11 @@ use kernel::words::RoomId;
 use redis::{Script, cmd};
 
 use super::keys::{RoomKeys, Space};
-use super::link::{Away, Link};
+use super::link::{Fault, Link};
 use super::pack::Known;
 
 /// Missed events that one answer tells at most.
-const MISSED_MAX: usize = 500;
+pub(super) const MISSED_MAX: usize = 500;
 
 /// One version of a room: the newest event, and who wrote it. A `seq` alone does not do, since a Redis that
 /// lost its newest events uses them again.
@@ -116,7 +116,7 @@ impl Scripts {
         mark: &Mark,
         writer: &str,
         events: &[Vec<u8>],
-    ) -> Result<Offered, Away> {
+    ) -> Result<Offered, Fault> {
         let mut call = APPEND.prepare_invoke();
         call.key(&keys.head).key(&keys.events);
         call.arg(mark.seq).arg(&mark.writer).arg(writer).arg(MISSED_MAX);
@@ -132,7 +132,7 @@ impl Scripts {
             "trimmed" => Ok(Offered::Trimmed),
             "other" => Ok(Offered::Other(Mark { seq: number(&seq)?, writer: found })),
             "absent" => Ok(Offered::Absent),
-            other => Err(Away::told(format!("the script `append` answered {other}"))),
+            other => Err(Fault::broken(format!("the script `append` answered {other}"))),
         }
     }
 
@@ -144,7 +144,7 @@ impl Scripts {
         seen: Option<&Mark>,
         install: Install<'_>,
         window: u64,
-    ) -> Result<bool, Away> {
+    ) -> Result<bool, Fault> {
         let mut call = INSTALL.prepare_invoke();
         call.key(&keys.head).key(&keys.events).key(&keys.checkpoint).key(&keys.visitors);
         call.key(keys.keys(window.saturating_sub(1))).key(keys.keys(window));
@@ -160,7 +160,7 @@ impl Scripts {
         self.link.invoke(&call).await
     }
 
-    pub async fn load(&self, keys: &RoomKeys, window: u64) -> Result<Option<Loaded>, Away> {
+    pub async fn load(&self, keys: &RoomKeys, window: u64) -> Result<Option<Loaded>, Fault> {
         let mut call = LOAD.prepare_invoke();
         call.key(&keys.head).key(&keys.events).key(&keys.checkpoint).key(&keys.visitors);
         call.key(keys.keys(window.saturating_sub(1))).key(keys.keys(window)).key(keys.keys(window + 1));
@@ -188,7 +188,7 @@ impl Scripts {
         checkpoint: &[u8],
         known: &Known,
         window: u64,
-    ) -> Result<bool, Away> {
+    ) -> Result<bool, Fault> {
         let mut call = CHECKPOINT.prepare_invoke();
         call.key(&keys.head).key(&keys.events).key(&keys.checkpoint).key(&keys.visitors);
         call.key(keys.keys(window.saturating_sub(1))).key(keys.keys(window));
@@ -198,7 +198,7 @@ impl Scripts {
     }
 
     /// The log has everything up to `through`; 0 only asks. `None` when the room is absent.
-    pub async fn relayed(&self, keys: &RoomKeys, through: u64) -> Result<Option<Progress>, Away> {
+    pub async fn relayed(&self, keys: &RoomKeys, through: u64) -> Result<Option<Progress>, Fault> {
         let mut call = RELAYED.prepare_invoke();
         call.key(&keys.head).key(&keys.events).arg(through);
         let found: Option<(u64, u64, u64, u64, u64)> = self.link.invoke(&call).await?;
@@ -212,25 +212,25 @@ impl Scripts {
     }
 
     /// Events behind `seq`, at most `limit`.
-    pub async fn entries(&self, keys: &RoomKeys, seq: u64, limit: usize) -> Result<Vec<Entry>, Away> {
+    pub async fn entries(&self, keys: &RoomKeys, seq: u64, limit: usize) -> Result<Vec<Entry>, Fault> {
         let mut range = cmd("XRANGE");
         range.arg(&keys.events).arg(format!("({seq}-0")).arg("+").arg("COUNT").arg(limit);
         read_entries(self.link.run(&range).await?)
     }
 
-    pub async fn lease(&self, what: &str, holder: &str, millis: u64) -> Result<bool, Away> {
+    pub async fn lease(&self, what: &str, holder: &str, millis: u64) -> Result<bool, Fault> {
         let mut call = LEASE.prepare_invoke();
         call.key(self.space.lease(what)).arg(holder).arg(millis);
         self.link.invoke(&call).await
     }
 
-    pub async fn release(&self, what: &str, holder: &str) -> Result<bool, Away> {
+    pub async fn release(&self, what: &str, holder: &str) -> Result<bool, Fault> {
         let mut call = RELEASE.prepare_invoke();
         call.key(self.space.lease(what)).arg(holder);
         self.link.invoke(&call).await
     }
 
-    pub async fn report(&self, keys: &RoomKeys, node: &str, bitmap: &[u8], millis: u64) -> Result<(), Away> {
+    pub async fn report(&self, keys: &RoomKeys, node: &str, bitmap: &[u8], millis: u64) -> Result<(), Fault> {
         let mut call = REPORT.prepare_invoke();
         call.key(&keys.nodes).key(keys.present(node)).arg(node).arg(bitmap).arg(millis);
         self.link.invoke(&call).await
@@ -238,18 +238,18 @@ impl Scripts {
 }
 
 /// An event as it is written down.
-pub(super) fn written(event: &RoomEvent) -> Result<Vec<u8>, Away> {
-    serde_json::to_vec(event).map_err(Away::told)
+pub(super) fn written(event: &RoomEvent) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(event).map_err(Fault::broken)
 }
 
-fn read_entries(raw: Vec<RawEntry>) -> Result<Vec<Entry>, Away> {
+fn read_entries(raw: Vec<RawEntry>) -> Result<Vec<Entry>, Fault> {
     let read = |(_, (_, json, _, writer)): RawEntry| {
-        let event = serde_json::from_slice(&json).map_err(Away::told)?;
+        let event = serde_json::from_slice(&json).map_err(Fault::broken)?;
         Ok(Entry { event, writer, bytes: json.len() })
     };
     raw.into_iter().map(read).collect()
 }
 
-fn number(text: &str) -> Result<u64, Away> {
-    text.parse().map_err(|_| Away::told(format!("Redis holds {text:?} where a number belongs")))
+fn number(text: &str) -> Result<u64, Fault> {
+    text.parse().map_err(|_| Fault::broken(format!("Redis holds {text:?} where a number belongs")))
 }
