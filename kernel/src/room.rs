@@ -169,6 +169,12 @@ impl Room {
 
     /// Gives each a number, or the place already held. Numbers follow the order of the batch.
     pub fn join(&mut self, batch: &[Join], now: Timestamp) -> Vec<Joined> {
+        // A place that is shown and was lost is there again before anybody looks for it.
+        for join in batch {
+            if let Some(number) = join.holding {
+                self.reinstate(Returning { number, visitor: join.visitor }, now);
+            }
+        }
         let mut fresh = FreshNumbers::default();
         let first = self.state.issued + 1;
         let answers = batch

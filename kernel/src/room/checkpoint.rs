@@ -77,6 +77,15 @@ mod tests {
     }
 
     #[test]
+    fn joining_with_a_lost_ticket_gives_its_place_back() {
+        let mut rebuilt = Room::new(room("r"), policy(3), None, T0);
+        rebuilt.rebuilt(1 << 32, 10, T0);
+        let shown = |number| Join { holding: Some(number), ..anybody() };
+        assert_eq!(rebuilt.join(&[anybody(), shown(7)], T0), [Joined::New(11), Joined::Held(7)]);
+        assert_eq!(rebuilt.state().line.everyone().collect::<Vec<_>>(), [7, 11]);
+    }
+
+    #[test]
     fn a_room_goes_on_above_what_may_have_been_given() {
         let mut original = Room::new(room("r"), policy(3), None, T0);
         original.join(&[anybody(), anybody()], T0);
