@@ -31,13 +31,6 @@ async fn own_redis() -> (Service, TempDir) {
     (service, directory)
 }
 
-async fn emptied(scene: &Scene) {
-    let mut aside = scene.aside().await;
-    let keys: Vec<Vec<u8>> =
-        redis::cmd("KEYS").arg(format!("{}:*", scene.namespace())).query_async(&mut aside).await.unwrap();
-    let _: () = redis::cmd("DEL").arg(keys).query_async(&mut aside).await.unwrap();
-}
-
 async fn told(scene: &Scene, hall: &RoomId, seq: u64) {
     within("the log has everything", Story::of(hall, &scene.log).await.through(seq)).await;
 }
@@ -147,7 +140,7 @@ async fn an_emptied_redis_is_filled_from_the_log() {
     log.close();
     let late = numbers(&two.join(&hall, vec![known("bob"), anybody()], T0).await.unwrap());
     assert_eq!(late, [24, 25]);
-    emptied(&scene).await;
+    scene.emptied().await;
     log.open();
 
     // By itself, for whoever comes first.
@@ -202,7 +195,7 @@ async fn many_processes_fill_an_emptied_redis_once() {
     for process in &processes {
         process.summary(&hall).await.unwrap();
     }
-    emptied(&scene).await;
+    scene.emptied().await;
     let mut joining = JoinSet::new();
     for process in processes {
         let hall = hall.clone();
@@ -308,7 +301,7 @@ async fn sessions_outlive_an_emptied_redis() {
     one.call_next(&hall, call, T0).await.unwrap();
     let state = one.snapshot(&hall).await.unwrap();
     told(&scene, &hall, state.seq).await;
-    emptied(&scene).await;
+    scene.emptied().await;
     let called = Session::Called { claim_by };
     let ended = Next::Ended(EndReason::NoShow);
     assert_eq!(one.swap_session(&hall, 1, called, ended, T0).await, Ok(Swapped::Done));

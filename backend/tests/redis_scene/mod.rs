@@ -88,6 +88,14 @@ impl Scene {
         Relaying { stop, task }
     }
 
+    /// What FLUSHALL does, to this namespace alone.
+    pub async fn emptied(&self) {
+        let mut aside = self.aside().await;
+        let pattern = format!("{}:*", self.namespace());
+        let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg(pattern).query_async(&mut aside).await.unwrap();
+        let _: () = redis::cmd("DEL").arg(keys).query_async(&mut aside).await.unwrap();
+    }
+
     /// A connection beside those of the processes.
     pub async fn aside(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url.as_str()).unwrap();
