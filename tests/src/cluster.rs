@@ -13,9 +13,10 @@ use tokio::process::Command;
 use tokio::task::block_in_place;
 use xtask::services::{Service, Services, Upstreams};
 
+use crate::Site;
 use crate::process::{Process, free_port};
+use crate::servers::Addresses;
 use crate::site::Secrets;
-use crate::{Site, fresh_key};
 
 /// How many processes of each service there are.
 pub const REPLICAS: usize = 2;
@@ -45,15 +46,6 @@ impl Role {
     }
 }
 
-/// Where the servers are, and what keeps this cluster apart from others on them.
-#[derive(Debug, Clone)]
-pub struct Addresses {
-    pub redis: String,
-    pub kafka: String,
-    pub database: String,
-    pub namespace: String,
-}
-
 /// Ten processes behind one address. It needs a runtime of several threads.
 pub struct Cluster {
     /// nginx.
@@ -75,20 +67,7 @@ struct Replica {
 impl Cluster {
     /// On the servers that the tests share, in a namespace of its own.
     pub async fn start() -> Cluster {
-        let address = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!(
-                    "{name} is not set; run `eval \"$(cargo xtask services start)\"`, or `cargo xtask test`"
-                )
-            })
-        };
-        let addresses = Addresses {
-            redis: address("TURNLINE_REDIS"),
-            kafka: address("TURNLINE_KAFKA"),
-            database: address("TURNLINE_DATABASE"),
-            namespace: format!("test-{}", fresh_key()),
-        };
-        Cluster::on(addresses, None, folder()).await
+        Cluster::on(Addresses::shared(), None, folder()).await
     }
 
     /// On servers of its own, which may be killed and emptied.
@@ -229,8 +208,7 @@ impl Replica {
     fn command(&self, addresses: &Addresses) -> Command {
         let mut command = self.site.command();
         command.args(["serve", self.role.name(), "--listen", &self.site.address(), "--charges"]);
-        command.args(["--redis", &addresses.redis, "--kafka", &addresses.kafka]);
-        command.args(["--database", &addresses.database, "--namespace", &addresses.namespace]);
+        command.args(addresses.args());
         command
     }
 }

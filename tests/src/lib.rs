@@ -12,6 +12,7 @@ pub mod demo;
 mod process;
 pub mod room;
 pub mod server;
+pub mod servers;
 pub mod site;
 
 pub use channel::{Channel, Frame};

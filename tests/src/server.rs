@@ -1,5 +1,5 @@
 //! One `turnline up` as a child process: started, killed, terminated, restarted on the same data and port.
-//! The process never outlives the value.
+//! The process never outlives the value. On files, or on servers when `TURNLINE_TEST_ON` says so.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::Site;
 use crate::process::{Process, free_port};
+use crate::servers::Addresses;
 use crate::site::Secrets;
 
 /// A running server with a data directory of its own.
@@ -31,10 +32,12 @@ impl Server {
         let secrets = Secrets::random();
         let site = || Site::new(format!("127.0.0.1:{}", free_port()), secrets.clone());
         let dir = TempDir::with_prefix("turnline-test-").expect("a temporary folder");
+        let servers = Addresses::if_wanted();
+        let on = servers.iter().flat_map(Addresses::args);
         let mut server = Server {
             process: Process::new("`turnline up`", dir.path().join("server.log")),
             site: site(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            args: args.iter().copied().chain(on).map(str::to_owned).collect(),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             dir,
         };

@@ -9,7 +9,7 @@ use backend::cluster::kafka::{Config, KafkaLog};
 use kernel::event::{Event, PaymentFact, RoomEvent, RoomFact, Topic};
 use kernel::ports::{EventLog, StartAt, Subscription};
 use kernel::words::{EndReason, RoomId};
-use turnline_tests::cluster::Addresses;
+use turnline_tests::servers::Addresses;
 use turnline_tests::fresh_key;
 
 /// How long the last events may take to arrive in Kafka, and we to read them all.
