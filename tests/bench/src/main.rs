@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
         bail!("there is no measurement {unknown:?}\n{}", usage());
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
     let figures = PrometheusBuilder::new().install_recorder().context("our figures cannot be counted")?;
     let mut report = Map::new();
     let wanted = |name: &&str| words.is_empty() || words.iter().any(|word| word == name);
