@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Shop;
 use crate::inbox::Inbox;
+use crate::sweep::DONE_KEPT_MS;
 
 /// Slots on their way to the store at a time, so that they share a commit of it.
 const SLOTS_AT_ONCE: usize = 64;
@@ -27,6 +28,13 @@ pub async fn cancellations(shop: &Arc<Shop>, stop: CancellationToken) {
     let from = group("reservation-api.cancellations", Topic::PaymentCancellations, StartAt::Committed);
     let inbox = Inbox::new(shop, from, 1, &shop.cancellations_asked);
     inbox.run(stop, asks_to_cancel, |record| compensate(shop.clone(), record)).await;
+}
+
+/// What the store of a room lost, releases of slots among it, comes about anew: payments of late are told
+/// once more, and whoever knows them already does nothing.
+pub async fn rebuilds(shop: &Arc<Shop>, stop: CancellationToken) {
+    let from = group("reservation-api.rebuilds", Topic::Rooms, StartAt::Committed);
+    edge::consume(shop.ports.log.as_ref(), from, stop, |record| room_rebuilt(shop.clone(), record)).await;
 }
 
 /// Wakes the work that other replicas left for this one.
@@ -72,6 +80,17 @@ fn moves_a_slot(event: &Event) -> bool {
 
 fn asks_to_cancel(event: &Event) -> bool {
     matches!(event, Event::Cancellation(CancellationFact::CancelPaymentRequested(_)))
+}
+
+async fn room_rebuilt(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {
+    let Event::Room(event) = &record.event else { return Ok(()) };
+    if matches!(event.fact, RoomFact::RoomRebuilt { .. }) {
+        let since = event.at.minus_millis(DONE_KEPT_MS);
+        let again = shop.store().retell(&event.room, since).await?;
+        tracing::info!(room = %event.room, again, "the room was made anew; its payments of late are told again");
+        shop.posted.notify_one();
+    }
+    Ok(())
 }
 
 async fn slot_moved(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {

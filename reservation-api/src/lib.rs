@@ -146,6 +146,7 @@ impl ReservationApi {
             follow::sessions(&shop, stop.clone()),
             follow::cancellations(&shop, stop.clone()),
             follow::payments(&shop, stop.clone()),
+            follow::rebuilds(&shop, stop.clone()),
             follow::rings(&shop, stop.clone()),
             sweep::run(&shop, stop.clone()),
         );

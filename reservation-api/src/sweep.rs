@@ -12,7 +12,7 @@ use crate::Shop;
 
 const AT_ONCE: usize = 500;
 /// Events that were told or handled are kept for a look back, and to be known when they come again.
-const DONE_KEPT_MS: u64 = 10 * 60 * 1000;
+pub const DONE_KEPT_MS: u64 = 10 * 60 * 1000;
 /// Longer than the longest session, so that no pass outlives the keys it may repeat.
 const KEPT_MS: u64 = 8 * 24 * 60 * 60 * 1000;
 /// Rounds of the sweep between two of the pruning.

@@ -218,6 +218,11 @@ impl ReservationStore for SqliteReservations {
         self.writer.run(move |db| outbox::published(db, &entries, now)).await
     }
 
+    async fn retell(&self, room: &RoomId, published_since: Timestamp) -> Result<u64, StoreError> {
+        let room = room.clone();
+        self.writer.run(move |db| outbox::retell(db, &room, published_since)).await
+    }
+
     async fn receive(
         &self,
         consumer: &str,

@@ -107,6 +107,10 @@ pub trait ReservationStore: Send + Sync {
 
     async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Puts a room's events back into the outbox that were marked as published since then, as far as they
+    /// are kept; answers how many. Consumers know them again by their ids.
+    async fn retell(&self, room: &RoomId, published_since: Timestamp) -> Result<u64, StoreError>;
+
     /// Keeps events for `consumer` to work on, in their order; what it has by its id stays as it is. Once
     /// this returns they need not be delivered again.
     async fn receive(

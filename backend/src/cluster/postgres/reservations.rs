@@ -202,6 +202,12 @@ impl ReservationStore for PgReservations {
         self.database.run(|db| Work::of(outbox::published(db, &entries, now))).await
     }
 
+    async fn retell(&self, room: &RoomId, published_since: Timestamp) -> Result<u64, StoreError> {
+        let again = self.database.run(|db| Work::of(outbox::retell(db, room, published_since))).await?;
+        self.left_for(TELLING);
+        Ok(again)
+    }
+
     async fn receive(
         &self,
         consumer: &str,

@@ -2,7 +2,7 @@
 
 use kernel::event::Record;
 use kernel::ports::reservations::OutboxEntry;
-use kernel::words::Timestamp;
+use kernel::words::{RoomId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::Fault;
@@ -44,6 +44,13 @@ pub fn published(db: &Connection, entries: &[u64], now: Timestamp) -> Result<(),
         mark.execute([time(now), int(*entry)])?;
     }
     Ok(())
+}
+
+pub fn retell(db: &Connection, room: &RoomId, since: Timestamp) -> Result<u64, Fault> {
+    let marked = db
+        .prepare_cached("UPDATE outbox SET published_at = NULL WHERE room = ? AND published_at >= ?")?
+        .execute(params![room.as_str(), time(since)])?;
+    Ok(marked as u64)
 }
 
 pub fn prune(

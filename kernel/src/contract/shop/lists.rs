@@ -112,6 +112,21 @@ pub async fn the_outbox_tells_in_order_until_it_was_told(store: Store) {
     assert!(told(&*store).await.is_empty());
 }
 
+pub async fn what_was_told_is_told_again_when_asked(store: Store) {
+    open_shop(&*store, 1).await;
+    let ann = visitor(1);
+    charge(&*store, &ann, "ch", PRICE).await;
+    let reservation = hold(&*store, &ann, "A1").await.reservation_id;
+    pay(&*store, &ann, "p", &reservation).await;
+    let first = told(&*store).await;
+    let other = RoomId::parse("another-room").unwrap();
+    assert_eq!(store.retell(&other, T0).await.unwrap(), 0);
+    assert_eq!(store.retell(&hall(), T0.plus_seconds(1)).await.unwrap(), 0);
+    assert!(told(&*store).await.is_empty());
+    assert_eq!(store.retell(&hall(), T0).await.unwrap(), first.len() as u64);
+    assert_eq!(told(&*store).await, first);
+}
+
 pub async fn what_is_old_is_forgotten(store: Store) {
     open_shop(&*store, 1).await;
     let ann = visitor(1);

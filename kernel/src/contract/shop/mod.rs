@@ -60,6 +60,7 @@ macro_rules! reservation_store_contract {
             dates_count_what_is_free,
             a_history_comes_in_pages_newest_first,
             the_outbox_tells_in_order_until_it_was_told,
+            what_was_told_is_told_again_when_asked,
             what_is_old_is_forgotten,
         ]);
 

@@ -2,7 +2,7 @@
 
 use kernel::event::Record;
 use kernel::ports::reservations::OutboxEntry;
-use kernel::words::Timestamp;
+use kernel::words::{RoomId, Timestamp};
 use sqlx::{PgConnection, Row};
 
 use super::rows::{room_at, time, time_at, uint_at};
@@ -43,6 +43,15 @@ pub async fn published(db: &mut PgConnection, entries: &[u64], now: Timestamp) -
         .execute(db)
         .await?;
     Ok(())
+}
+
+pub async fn retell(db: &mut PgConnection, room: &RoomId, since: Timestamp) -> Result<u64, Fault> {
+    let marked = sqlx::query("UPDATE outbox SET published_at = NULL WHERE room = $1 AND published_at >= $2")
+        .bind(room.as_str())
+        .bind(time(since))
+        .execute(db)
+        .await?;
+    Ok(marked.rows_affected())
 }
 
 /// What another replica is forgetting at this moment is left to it.
