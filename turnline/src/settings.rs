@@ -217,14 +217,20 @@ impl Settings {
     }
 }
 
-/// An address as it may be shown: `scheme://name:…@host`.
+/// An address as it may be shown: `scheme://name:…@host?password=…`. Rather too little than a password.
 fn without_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let Some((credentials, host)) = rest.rsplit_once('@') else { return address.to_owned() };
-    match credentials.split_once(':') {
-        Some((name, _)) => format!("{scheme}://{name}:…@{host}"),
-        None => address.to_owned(),
-    }
+    let named = rest.rsplit_once('@').and_then(|(credentials, host)| {
+        credentials.split_once(':').map(|(name, _)| format!("{name}:…@{host}"))
+    });
+    let rest = named.as_deref().unwrap_or(rest);
+    let Some((place, query)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
+    let shown = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("pass") => format!("{name}=…"),
+        Some(_) | None => parameter.to_owned(),
+    };
+    let query: Vec<String> = query.split('&').map(shown).collect();
+    format!("{scheme}://{place}?{}", query.join("&"))
 }
 
 /// The file is shared by all commands; a key that none of them has is a slip of the pen.
@@ -294,6 +300,11 @@ mod tests {
             ("postgres://turnline:p@ss:w@db/turnline", "postgres://turnline:…@db/turnline"),
             ("redis://:secret@cache:6379", "redis://:…@cache:6379"),
             ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+            (
+                "postgres://db/turnline?user=turnline&password=p@ss&sslmode=require",
+                "postgres://db/turnline?user=turnline&password=…&sslmode=require",
+            ),
+            ("postgres://turnline:what?@db/turnline", "postgres://turnline:…@db/turnline"),
         ] {
             let settings = Settings { redis: Some(address.to_owned()), ..Settings::default() };
             let text = settings.describe();

@@ -8,9 +8,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::LogFormat;
 
+/// What is logged unless told otherwise. PostgreSQL's own notices say only that a table is there already.
+const USUAL: &str = "info,sqlx::postgres::notice=warn";
+
 /// Starts structured logging; `TURNLINE_LOG` filters as tracing's directives do (default `info`).
 pub fn start_logs(format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("TURNLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("TURNLINE_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
     let colours = std::io::stderr().is_terminal();
     let logs =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

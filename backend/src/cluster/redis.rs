@@ -14,6 +14,7 @@ mod parts;
 mod presence;
 mod relay;
 mod remake;
+mod rivals;
 mod rooms;
 mod scripts;
 mod server;
@@ -26,7 +27,7 @@ use kernel::words::{RoomId, Timestamp, hex};
 use tokio_util::sync::CancellationToken;
 
 use self::keys::Space;
-use self::link::Link;
+use self::link::{Fault, Link};
 use self::parts::Parts;
 use self::relay::Relay;
 use self::rooms::Rooms;
@@ -71,7 +72,7 @@ impl RedisRooms {
             || Scripts { link: Link::new(server.clone()), space: Space::new(namespace), node: node.clone() };
         let parts = Parts::new([scripts(), scripts()], log, ceilings, clock);
         let connected = Self { rooms: Rooms::new(Arc::new(parts)) };
-        connected.answers().await.map_err(|error| ConnectError::Unreachable(error.to_string()))?;
+        connected.ping().await.map_err(|away| ConnectError::Unreachable(away.to_string()))?;
         durability::look(&connected.rooms.parts.aside.link).await;
         Ok(connected)
     }
@@ -87,8 +88,12 @@ impl RedisRooms {
     /// # Errors
     /// It does not.
     pub async fn answers(&self) -> Result<(), StoreError> {
+        Ok(self.ping().await?)
+    }
+
+    async fn ping(&self) -> Result<(), Fault> {
         let answer: Result<String, _> = self.rooms.parts.scripts.link.run(&redis::cmd("PING")).await;
-        answer.map(drop).map_err(|away| StoreError::Unavailable(away.to_string()))
+        answer.map(drop)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secrets: from the environment, or made once and kept in the data directory, readable by its owner only.
 
+use std::env::VarError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -56,10 +57,13 @@ fn one(name: &str, file: &Path) -> anyhow::Result<String> {
 
 /// A secret that all processes have to share comes from the environment alone.
 fn given(name: &str) -> anyhow::Result<String> {
-    let secret = std::env::var(name).with_context(|| {
-        format!("{name} is not set; every process of one Turnline needs the same one, so none is made here")
-    });
-    checked(name, secret?)
+    match std::env::var(name) {
+        Ok(secret) => checked(name, secret),
+        Err(VarError::NotPresent) => bail!(
+            "{name} is not set; every process of one Turnline needs the same one, so none is made here"
+        ),
+        Err(VarError::NotUnicode(_)) => bail!("{name} is not text in UTF-8; set one that is"),
+    }
 }
 
 fn checked(name: &str, secret: String) -> anyhow::Result<String> {

@@ -81,14 +81,15 @@ pub enum ConnectError {
     BadUrl(String),
     #[error("a namespace is 1 to 63 of a-z 0-9 _ -, and does not begin with pg_: {0:?} is none")]
     BadNamespace(String),
+    // The causes stand in the sentences already: they are no sources, which would be told once more.
     #[error("PostgreSQL does not answer: {0}; is it running, and are name and password right?")]
-    Unreachable(#[source] sqlx::Error),
+    Unreachable(String),
     #[error("another process has been changing the tables for {} s; see what it waits for, and start again", .0.as_secs())]
     Busy(Duration),
     #[error("the schema {0} was made by a newer Turnline; run that one, or another --namespace")]
     Newer(String),
     #[error("the tables of the schema {0} could not be made: {1}")]
-    Migration(String, #[source] MigrateError),
+    Migration(String, String),
 }
 
 impl Database {
@@ -273,7 +274,7 @@ async fn migrate(to: &PgConnectOptions, schema: &str, options: Options) -> Resul
     let mut connection = tokio::time::timeout(options.acquire_timeout, to.connect())
         .await
         .unwrap_or_else(|_| Err(timed_out()))
-        .map_err(ConnectError::Unreachable)?;
+        .map_err(|error| ConnectError::Unreachable(error.to_string()))?;
     let migrated = tokio::time::timeout(MIGRATION_PATIENCE, bring_up(&mut connection, schema))
         .await
         .map_err(|_| ConnectError::Busy(MIGRATION_PATIENCE))?;
@@ -281,7 +282,7 @@ async fn migrate(to: &PgConnectOptions, schema: &str, options: Options) -> Resul
     drop(connection.close().await);
     migrated.map_err(|error| match error {
         MigrateError::VersionMissing(_) => ConnectError::Newer(schema.to_owned()),
-        error => ConnectError::Migration(schema.to_owned(), error),
+        error => ConnectError::Migration(schema.to_owned(), error.to_string()),
     })
 }
 
