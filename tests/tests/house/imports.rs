@@ -35,7 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "web",
         ],
     ),
-    ("turnline-tests", &["xtask"]),
+    ("turnline-tests", &["kernel", "xtask"]),
     ("bench", &["kernel", "backend", "turnline-tests", "xtask"]),
     ("xtask", &[]),
 ];
@@ -54,7 +54,7 @@ pub fn between_crates(tree: &Tree) -> Vec<String> {
             continue;
         };
         let tested_on = |own: &str| match own {
-            IN_TESTS => *allowed == SERVICE || name == "edge",
+            IN_TESTS => *allowed == SERVICE || name == "edge" || name == "turnline-tests",
             HARNESS => name == "turnline",
             SERVERS => name == "backend",
             _ => false,
