@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::ports::StoreError;
 use kernel::room::{Fold, Tentative};
@@ -17,6 +17,7 @@ use super::job::{Job, PATIENCE};
 use super::keys::RoomKeys;
 use super::link::Fault;
 use super::parts::Parts;
+use super::rivals::Rivals;
 use super::scripts::{Entry, MISSED_MAX, Mark, Offered, written};
 
 /// Jobs in one step at most, so that the first of them does not wait for ever.
@@ -59,6 +60,9 @@ pub(super) struct Desk {
     parked: Vec<Job>,
     /// The copy was the newest at a moment after everybody of the group had come.
     pub current: bool,
+    rivals: Rivals,
+    /// How long to leave the room to others now.
+    turn: Duration,
     /// The last step failed, and that was told.
     failing: bool,
 }
@@ -67,7 +71,19 @@ impl Desk {
     pub fn new(parts: Arc<Parts>, room: RoomId) -> Self {
         let (keys, furthest) = (parts.scripts.space.room(&room), parts.furthest(&room));
         let (ceiling, parked) = (Ceiling::unknown(), Vec::new());
-        Self { parts, room, keys, copy: None, furthest, ceiling, parked, current: false, failing: false }
+        Self {
+            parts,
+            room,
+            keys,
+            copy: None,
+            furthest,
+            ceiling,
+            parked,
+            current: false,
+            rivals: Rivals::default(),
+            turn: Duration::ZERO,
+            failing: false,
+        }
     }
 
     /// Serves callers until nobody can come any more, nobody has come for long, or there is no such room.
@@ -82,6 +98,11 @@ impl Desk {
             }
             group.splice(..0, self.parked.drain(..));
             self.serve(&mut group).await;
+            match std::mem::take(&mut self.turn) {
+                Duration::ZERO => {}
+                // Who comes meanwhile goes into one step.
+                turn => sleep(turn).await,
+            }
             if self.copy.is_none() && self.parked.is_empty() {
                 // Nothing is known here, so there is nothing to keep; who came meanwhile is still served.
                 jobs.close();
@@ -187,6 +208,7 @@ impl Desk {
         let (mark, writer) = (copy.mark(), self.parts.next_writer());
         let events: Result<Vec<_>, _> = copy.tentative.drafts().iter().map(written).collect();
         let events = events?;
+        let began = Instant::now();
         let offered = append(&self.parts, &self.room, &self.keys, &mark, &writer, &events, group).await;
         let won = match &offered {
             Ok(Offered::Done) => events.len() as u64 + mark.seq >= known,
@@ -198,6 +220,7 @@ impl Desk {
         };
         if won {
             if !events.is_empty() {
+                self.turn = self.rivals.turn(began.elapsed());
                 copy.tentative.agree();
                 copy.writer = writer;
                 self.furthest.fetch_max(copy.tentative.agreed().seq, Ordering::AcqRel);
@@ -211,6 +234,7 @@ impl Desk {
             Offered::Missed(entries) => {
                 metrics::counter!("turnline_store_races_lost_total").increment(u64::from(!events.is_empty()));
                 self.current = entries.len() < MISSED_MAX;
+                entries.iter().for_each(|entry| self.rivals.note(&entry.writer, &self.parts.scripts.node));
                 if !copy.follow(entries) {
                     self.copy = None;
                 }

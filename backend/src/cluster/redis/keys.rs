@@ -1,6 +1,7 @@
 //! What rooms are called in Redis. All keys of a room share the hash tag `{room}`, so a cluster keeps them
 //! on one node.
 
+use kernel::ports::Lookout;
 use kernel::room::Room;
 use kernel::words::{RoomId, Timestamp};
 
@@ -33,6 +34,11 @@ impl Space {
 
     pub fn lease(&self, what: &str) -> String {
         format!("{}lease:{what}", self.prefix)
+    }
+
+    /// Is there as long as somebody looks out.
+    pub fn lookout(&self, by: Lookout) -> String {
+        format!("{}lookout:{}", self.prefix, by.as_str())
     }
 
     /// On which it is told that a room has new events.

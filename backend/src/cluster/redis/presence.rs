@@ -1,7 +1,7 @@
 //! Who is there, and who does what: nodes and holders under leases that Redis lets run out by its own clock.
 
 use async_trait::async_trait;
-use kernel::ports::{Leases, Presence, StoreError};
+use kernel::ports::{Leases, Lookout, Presence, StoreError};
 use kernel::words::{RoomId, Timestamp};
 use redis::cmd;
 use roaring::RoaringTreemap;
@@ -44,6 +44,23 @@ impl Presence for RedisRooms {
             everyone |= read.map_err(|error| StoreError::Broken(error.to_string()))?;
         }
         Ok(everyone)
+    }
+
+    async fn look_out(&self, by: Lookout, lease_seconds: u64, _now: Timestamp) -> Result<(), StoreError> {
+        let scripts = &self.rooms.parts.aside;
+        let mut set = cmd("SET");
+        set.arg(scripts.space.lookout(by)).arg(1).arg("EX").arg(lease_seconds);
+        Ok(scripts.link.run(&set).await?)
+    }
+
+    async fn looked_out(&self, _now: Timestamp) -> Result<bool, StoreError> {
+        let scripts = &self.rooms.parts.aside;
+        for by in Lookout::ALL {
+            if !scripts.link.run::<bool>(cmd("EXISTS").arg(scripts.space.lookout(by))).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
