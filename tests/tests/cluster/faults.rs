@@ -34,6 +34,14 @@ async fn a_crowd_buys_through_every_fault_and_no_rule_is_broken() {
         scene.at_work(&format!("{} {index} was killed", role.name())).await;
         scene.cluster.restart(role, index).await;
     }
+    // As in an update: one after the other is told to stop, and nobody notices.
+    for (at, role) in Role::ALL.into_iter().enumerate() {
+        let index = (at + 1) % REPLICAS;
+        let ended = scene.cluster.terminate(role, index).await;
+        assert!(ended.success(), "the drain of {} {index} ended with {ended}", role.name());
+        scene.cluster.restart(role, index).await;
+    }
+    scene.at_work("the other half was told to stop").await;
     scene.with(|servers| servers.postgres.restart());
     scene.at_work("PostgreSQL was restarted").await;
     scene.with(|servers| servers.redis.restart());

@@ -20,7 +20,7 @@ async fn a_crowd_buys_from_ten_processes_and_no_rule_is_broken() {
     crowd
         .until("both replicas of client-channel hold a good part of the sockets", async || {
             sockets = sockets_of(&cluster).await;
-            sockets.iter().all(|open| *open >= VISITORS as f64 / 5.0)
+            sockets.iter().all(|open| *open >= VISITORS as f64 / 10.0)
         })
         .await;
     let verdict = crowd.ends_well().await;
