@@ -17,13 +17,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::pass::PassKey;
-use kernel::ports::{Clock, EventLog, Presence, Registry, RoomStore};
+use kernel::ports::{Clock, EventLog, Lookout, Presence, Registry, RoomStore};
 use kernel::ticket::TicketKey;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::core::Core;
+
+/// How often it is told that channels can be opened here, and how long that holds, in seconds.
+const LOOK_OUT_EVERY: Duration = Duration::from_secs(1);
+const LOOK_OUT_SECONDS: u64 = 5;
 
 #[derive(Debug, Clone)]
 pub struct ChannelConfig {
@@ -91,8 +95,19 @@ impl ClientChannel {
     /// Follows the rooms until stopped; then tells every visitor to connect again elsewhere, and waits until
     /// they have gone, at most [`ChannelConfig::drain`].
     pub async fn run(self, stop: CancellationToken) {
-        self.core.mirrors.clone().run(stop).await;
+        tokio::join!(self.core.mirrors.clone().run(stop.clone()), self.look_out(&stop));
         self.core.draining.cancel();
         self.core.emptied().await;
+    }
+
+    async fn look_out(&self, stop: &CancellationToken) {
+        let ports = &self.core.ports;
+        let mut ticks = tokio::time::interval(LOOK_OUT_EVERY);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let told = ports.presence.look_out(Lookout::Channels, LOOK_OUT_SECONDS, ports.clock.now()).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, "it could not be told that channels can be opened here");
+            }
+        }
     }
 }

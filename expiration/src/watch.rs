@@ -112,12 +112,26 @@ impl Watch {
             self.attendance = None;
             return;
         }
-        match self.ports.presence.present(&self.room, now).await {
-            Ok(present) => self.note(view.issued, &present, interrupted, now),
+        match self.seen(now).await {
+            Ok(Some(present)) => self.note(view.issued, &present, interrupted, now),
+            Ok(None) => {
+                if self.attendance.take().is_some() {
+                    tracing::warn!(room = %self.room, "no process can see who is there: channels or polls are not served; the watch begins anew when they are");
+                }
+            }
             Err(error) => {
                 tracing::warn!(room = %self.room, %error, "nobody knows who is there; the watch begins anew");
                 self.attendance = None;
             }
+        }
+    }
+
+    /// Who is there; nothing while nobody could be seen if they were.
+    async fn seen(&self, now: Timestamp) -> Result<Option<RoaringTreemap>, StoreError> {
+        let presence = &self.ports.presence;
+        match presence.looked_out(now).await? {
+            true => presence.present(&self.room, now).await.map(Some),
+            false => Ok(None),
         }
     }
 

@@ -17,7 +17,7 @@ use kernel::contract::{T0, policy};
 use kernel::control::Control;
 use kernel::event::{RoomEvent, RoomFact};
 use kernel::policy::Policy;
-use kernel::ports::{Clock, Presence, Registry, RoomRecord, RoomStore, StoreError};
+use kernel::ports::{Clock, Lookout, Presence, Registry, RoomRecord, RoomStore, StoreError};
 use kernel::room::{Call, Called, Join};
 use kernel::session::{Next, Session};
 use kernel::ticket::RoomBirth;
@@ -74,6 +74,8 @@ impl HandClock {
 struct Door {
     presence: InProcessPresence,
     broken: AtomicBool,
+    /// No channel and no poll is served.
+    deserted: AtomicBool,
 }
 
 #[async_trait]
@@ -94,6 +96,14 @@ impl Presence for Door {
             return Err(StoreError::Unavailable("as the test wished".to_owned()));
         }
         self.presence.present(room, now).await
+    }
+
+    async fn look_out(&self, by: Lookout, lease_seconds: u64, now: Timestamp) -> Result<(), StoreError> {
+        self.presence.look_out(by, lease_seconds, now).await
+    }
+
+    async fn looked_out(&self, _now: Timestamp) -> Result<bool, StoreError> {
+        Ok(!self.deserted.load(Ordering::SeqCst))
     }
 }
 
@@ -324,6 +334,23 @@ async fn while_nobody_knows_who_is_there_only_time_ends_anybody() {
     let in_time =
         |end: &(Number, EndReason, u64)| end.1 == EndReason::NoShow && AFTER_THE_GRACE.contains(&end.2);
     assert!(ends[1..].iter().all(in_time), "{ends:?}");
+}
+
+#[tokio::test]
+async fn while_nobody_could_be_seen_nobody_is_away() {
+    let scene = Scene::with(0, None, 2).await;
+    scene.there(&[1, 2]).await;
+    scene.pass(GRACE - STEP).await;
+    // Every process that serves channels falls.
+    scene.there(&[]).await;
+    scene.door.deserted.store(true, Ordering::SeqCst);
+    scene.pass(3 * GRACE).await;
+    assert_eq!(scene.ended(T0).await, []);
+    scene.door.deserted.store(false, Ordering::SeqCst);
+    let back_at = scene.there(&[2]).await;
+    let ends = scene.ends(1, back_at).await;
+    assert_eq!((ends[0].0, ends[0].1), (1, EndReason::NoShow));
+    assert!(AFTER_THE_GRACE.contains(&ends[0].2), "after {} ms", ends[0].2);
 }
 
 #[tokio::test]

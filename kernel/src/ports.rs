@@ -36,6 +36,26 @@ pub trait Leases: Send + Sync {
     async fn release(&self, what: &str, holder: &str) -> Result<(), StoreError>;
 }
 
+/// What a node sees visitors by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lookout {
+    /// Open channels.
+    Channels,
+    /// Questions for a ticket's status.
+    Polls,
+}
+
+impl Lookout {
+    pub const ALL: [Self; 2] = [Self::Channels, Self::Polls];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Channels => "channels",
+            Self::Polls => "polls",
+        }
+    }
+}
+
 /// Who is there, node by node, under leases: what a node that fell silent said runs out by itself.
 #[async_trait::async_trait]
 pub trait Presence: Send + Sync {
@@ -51,4 +71,10 @@ pub trait Presence: Send + Sync {
 
     /// Everyone whom a node with a living lease has seen.
     async fn present(&self, room: &RoomId, now: Timestamp) -> Result<RoaringTreemap, StoreError>;
+
+    /// Somebody looks out, for the next `lease_seconds` from `now`: whoever is there would be seen.
+    async fn look_out(&self, by: Lookout, lease_seconds: u64, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Whether somebody looks out by each [`Lookout`]. While nobody does, nobody can be told to be away.
+    async fn looked_out(&self, now: Timestamp) -> Result<bool, StoreError>;
 }

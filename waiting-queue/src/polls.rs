@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use kernel::ports::Lookout;
 use kernel::words::{Number, RoomId};
 use roaring::RoaringTreemap;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,10 @@ impl Polls {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
+            }
+            let told = ports.presence.look_out(Lookout::Polls, LEASE_SECONDS, ports.clock.now()).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, "it could not be told that polls are answered here");
             }
             for (room, present) in self.turn() {
                 let reported =
