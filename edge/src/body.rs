@@ -71,11 +71,27 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if first != Some(&b'{') {
         return Err(Problem::bad_request("invalid_body", "the body is a JSON object"));
     }
+    if has_nul(body) {
+        return Err(Problem::bad_request("invalid_body", "the body has a U+0000, which no text may have"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         let code = if text.contains("unknown field") { "unknown_field" } else { "invalid_body" };
         Problem::bad_request(code, text)
     })
+}
+
+/// Whether a text of the JSON has a U+0000, which not every store can keep. JSON has it only as `\u0000`.
+fn has_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = &rest[at + 1..];
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
@@ -122,6 +138,14 @@ mod tests {
     struct Wish {
         #[serde(default)]
         count: u32,
+    }
+
+    #[test]
+    fn an_escape_of_nul_is_found_and_an_escaped_backslash_is_none() {
+        assert!(has_nul(br#"{"a":"x\u0000"}"#));
+        assert!(has_nul(br#"{"a":"\\\u0000"}"#));
+        assert!(!has_nul(br#"{"a":"\\u0000 \u0001 \n"}"#));
+        assert!(!has_nul(br#"{"a":"u0000\"#));
     }
 
     async fn read(kind: Option<&str>, body: impl Into<Body>) -> Result<u32, (u16, &'static str)> {

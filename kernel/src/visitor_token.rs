@@ -23,7 +23,7 @@ pub enum BadVisitor {
     Forged,
     #[error("the visitor token has run out")]
     Expired,
-    #[error("a sub is 1 to 128 characters (128 bytes in UTF-8)")]
+    #[error("a sub is 1 to 128 characters (128 bytes in UTF-8), none of them U+0000")]
     Sub,
 }
 
@@ -35,7 +35,8 @@ pub fn verify(jwt: &str, key: &[u8], now: Timestamp) -> Result<Visitor, BadVisit
     let visitor = jsonwebtoken::decode::<Visitor>(jwt, &DecodingKey::from_secret(key), &rules)
         .map_err(|_| BadVisitor::Forged)?
         .claims;
-    if !(1..=SUB_BYTES_MAX).contains(&visitor.sub.len()) {
+    // Not every store can keep a U+0000.
+    if !(1..=SUB_BYTES_MAX).contains(&visitor.sub.len()) || visitor.sub.contains('\0') {
         return Err(BadVisitor::Sub);
     }
     if now.as_seconds() >= visitor.exp { Err(BadVisitor::Expired) } else { Ok(visitor) }
@@ -75,5 +76,7 @@ mod tests {
         assert!(verify(&fraction, b"key", NOW).is_ok());
         let long = token(json!({"sub": "x".repeat(129), "exp": 1_700_000_100}), b"key");
         assert_eq!(verify(&long, b"key", NOW), Err(BadVisitor::Sub));
+        let nul = token(json!({"sub": "ann\0", "exp": 1_700_000_100}), b"key");
+        assert_eq!(verify(&nul, b"key", NOW), Err(BadVisitor::Sub));
     }
 }

@@ -111,7 +111,7 @@ impl Visitor {
     }
 }
 
-/// An id in a path. One that is no text names nothing.
+/// An id in a path. One that is no text, or has the one character that databases cannot keep, names nothing.
 pub struct Id(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
@@ -119,6 +119,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(id)| Self(id)).map_err(|_| crate::problems::unknown("unknown_id", "thing"))
+        match path {
+            Ok(Path(id)) if !id.contains('\0') => Ok(Self(id)),
+            Ok(_) | Err(_) => Err(crate::problems::unknown("unknown_id", "thing")),
+        }
     }
 }

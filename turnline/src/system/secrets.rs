@@ -59,9 +59,9 @@ fn one(name: &str, file: &Path) -> anyhow::Result<String> {
 fn given(name: &str) -> anyhow::Result<String> {
     match std::env::var(name) {
         Ok(secret) => checked(name, secret),
-        Err(VarError::NotPresent) => bail!(
-            "{name} is not set; every process of one Turnline needs the same one, so none is made here"
-        ),
+        Err(VarError::NotPresent) => {
+            bail!("{name} is not set; every process of one Turnline needs the same one, so none is made here")
+        }
         Err(VarError::NotUnicode(_)) => bail!("{name} is not text in UTF-8; set one that is"),
     }
 }
