@@ -112,6 +112,19 @@ fn summary(times: &[(&str, Duration)], all: Duration) -> String {
     format!("{}\nAll {} steps passed in {}.", lines.join("\n"), times.len(), run::in_words(all))
 }
 
+/// What is held against `turnline up` on servers too. Two at a time: each Turnline makes topics of its own.
+const ON_SERVERS: [&str; 9] = [
+    "test",
+    "--package",
+    "turnline-tests",
+    "--test",
+    "journeys",
+    "--test",
+    "bad_input",
+    "--",
+    "--test-threads=2",
+];
+
 /// All crates, with the binary of the step before and servers of their own.
 fn rust_tests() -> Result<()> {
     run::command(&mut run::cargo(&["build", "--package", "turnline"]))?;
@@ -119,9 +132,16 @@ fn rust_tests() -> Result<()> {
     services::remove(&folder)?;
     println!("starting Redis, Kafka and PostgreSQL");
     let mut servers = Services::start(&folder)?;
-    let mut tests = run::cargo(&["test", "--workspace"]);
-    tests.env("TURNLINE_BIN", run::turnline("debug")?).envs(servers.env());
-    let outcome = run::command(&mut tests);
+    let binary = run::turnline("debug")?;
+    let test = |args: &[&str]| {
+        let mut tests = run::cargo(args);
+        tests.env("TURNLINE_BIN", &binary).envs(servers.env());
+        tests
+    };
+    let outcome = run::command(&mut test(&["test", "--workspace"])).and_then(|()| {
+        println!("\nthe same from outside, with the state on servers");
+        run::command(test(&ON_SERVERS).env("TURNLINE_TEST_ON", "servers"))
+    });
     // After a failure too; whoever interrupts this leaves none behind either (see `services::Service`).
     let stopped = servers.stop();
     match outcome {
