@@ -57,6 +57,19 @@ async fn the_first_gives_a_room_its_birth_and_the_last_its_policy() {
     assert!(registry.load(&room("hall")).await.unwrap() == Some(kept));
 }
 
+#[tokio::test]
+async fn a_new_policy_alone_leaves_the_visitor_key() {
+    let schema = Schema::fresh();
+    let (one, two) = (PgRegistry::new(schema.connect().await), PgRegistry::new(schema.connect().await));
+    let bare = record("hall", 1);
+    assert!(two.save_policy(&bare).await.unwrap() == bare, "it makes the room when it is new");
+    let keyed = RoomRecord { visitor_key: Some("sixteen bytes ...".to_owned()), ..bare.clone() };
+    one.save(&keyed).await.unwrap();
+    // Decided on what was read before the key came.
+    let kept = two.save_policy(&RoomRecord { policy: policy(9), ..bare }).await.unwrap();
+    assert_eq!((kept.policy.capacity, kept.visitor_key), (9, keyed.visitor_key));
+}
+
 /// Each has a pool of its own, as processes do, and all of them come to an empty database.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_starting_together_make_one_schema_and_agree_on_a_new_room() {

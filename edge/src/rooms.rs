@@ -67,6 +67,13 @@ impl Rooms {
         Ok(kept)
     }
 
+    /// The same, but a visitor key that is kept stays as it is.
+    pub async fn save_policy(&self, record: &RoomRecord) -> Result<RoomRecord, Problem> {
+        let kept = self.registry.save_policy(record).await?;
+        self.forget(&record.birth.room);
+        Ok(kept)
+    }
+
     pub fn forget(&self, room: &RoomId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.known.remove(room);
@@ -130,6 +137,10 @@ mod tests {
 
     #[async_trait]
     impl Registry for Slow {
+        async fn save_policy(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
+            self.save(record).await
+        }
+
         async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
             Ok(record.clone())
         }
@@ -173,6 +184,10 @@ mod tests {
 
     #[async_trait]
     impl Registry for Away {
+        async fn save_policy(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
+            self.save(record).await
+        }
+
         async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
             Ok(record.clone())
         }

@@ -313,12 +313,11 @@ impl Shared {
             lottery_secret: self.ports.entropy.bytes(),
         });
         record.policy = policy;
-        match key {
-            KeyChange::Keep => {}
-            KeyChange::Remove => record.visitor_key = None,
-            KeyChange::Set(key) => record.visitor_key = Some(key),
-        }
-        let mut record = self.rooms.save(&record).await?;
+        let mut record = match key {
+            KeyChange::Keep => self.rooms.save_policy(&record).await?,
+            KeyChange::Remove => self.rooms.save(&RoomRecord { visitor_key: None, ..record }).await?,
+            KeyChange::Set(key) => self.rooms.save(&RoomRecord { visitor_key: Some(key), ..record }).await?,
+        };
         // Another node may have saved after us and been in force before us: what is kept wins.
         for _ in 0..ATTEMPTS {
             self.put_in_force(&record).await?;

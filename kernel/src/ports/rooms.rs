@@ -139,6 +139,10 @@ pub trait Registry: Send + Sync {
     /// Puts policy and visitor key down. The birth and the lottery secret stay those of whoever saved the
     /// room first, so that nodes making one room at a time agree; answers what is kept.
     async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError>;
+
+    /// The same, but a visitor key that is kept stays as it is, whoever put it down.
+    async fn save_policy(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError>;
+
     async fn load(&self, room: &RoomId) -> Result<Option<RoomRecord>, StoreError>;
     /// All rooms by name.
     async fn all(&self) -> Result<Vec<RoomRecord>, StoreError>;

@@ -26,30 +26,20 @@ impl PgRegistry {
 #[async_trait]
 impl Registry for PgRegistry {
     async fn save(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
-        let policy =
-            serde_json::to_string(&record.policy).map_err(|error| StoreError::Broken(error.to_string()))?;
-        let policy = policy.as_str();
-        self.database
-            .run(|db| {
-                Work::of(async move {
-                    let kept = sqlx::query(
-                        "INSERT INTO registry (room, born, policy, visitor_key, lottery_secret)
-                     VALUES ($1, $2, $3, $4, $5)
-                     ON CONFLICT (room) DO UPDATE
-                        SET policy = excluded.policy, visitor_key = excluded.visitor_key
-                     RETURNING room, born, policy, visitor_key, lottery_secret",
-                    )
-                    .bind(record.birth.room.as_str())
-                    .bind(record.birth.born.cast_signed())
-                    .bind(policy)
-                    .bind(record.visitor_key.as_deref())
-                    .bind(record.lottery_secret.as_slice())
-                    .fetch_one(db)
-                    .await?;
-                    read(&kept)
-                })
-            })
-            .await
+        let save = "INSERT INTO registry (room, born, policy, visitor_key, lottery_secret)
+                    VALUES ($1, $2, $3, $4, $5)
+                    ON CONFLICT (room) DO UPDATE
+                       SET policy = excluded.policy, visitor_key = excluded.visitor_key
+                    RETURNING room, born, policy, visitor_key, lottery_secret";
+        self.put(save, record).await
+    }
+
+    async fn save_policy(&self, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
+        let save = "INSERT INTO registry (room, born, policy, visitor_key, lottery_secret)
+                    VALUES ($1, $2, $3, $4, $5)
+                    ON CONFLICT (room) DO UPDATE SET policy = excluded.policy
+                    RETURNING room, born, policy, visitor_key, lottery_secret";
+        self.put(save, record).await
     }
 
     async fn load(&self, room: &RoomId) -> Result<Option<RoomRecord>, StoreError> {
@@ -81,6 +71,28 @@ impl Registry for PgRegistry {
                 })
             })
             .await
+    }
+}
+
+impl PgRegistry {
+    async fn put(&self, save: &'static str, record: &RoomRecord) -> Result<RoomRecord, StoreError> {
+        let policy =
+            serde_json::to_string(&record.policy).map_err(|error| StoreError::Broken(error.to_string()))?;
+        let policy = policy.as_str();
+        let kept = self.database.run(|db| {
+            Work::of(async move {
+                let kept = sqlx::query(save)
+                    .bind(record.birth.room.as_str())
+                    .bind(record.birth.born.cast_signed())
+                    .bind(policy)
+                    .bind(record.visitor_key.as_deref())
+                    .bind(record.lottery_secret.as_slice())
+                    .fetch_one(db)
+                    .await?;
+                read(&kept)
+            })
+        });
+        kept.await
     }
 }
 
