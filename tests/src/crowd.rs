@@ -26,11 +26,11 @@ pub struct Verdict {
 }
 
 impl Crowd {
-    /// Sends `visitors` who buy into the room; `args` are further arguments of `simulate`.
+    /// Sends `visitors` into the room; `args` are further arguments of `simulate`.
     pub fn send(site: &Site, room: &str, visitors: u64, args: &[&str]) -> Crowd {
         let dir = TempDir::with_prefix("turnline-crowd-").expect("a temporary folder");
         let mut command = site.command();
-        command.args(["simulate", "--url", &site.url(), "--room", room, "--buy"]).args(args);
+        command.args(["simulate", "--url", &site.url(), "--room", room]).args(args);
         command
             .args(["--visitors", &visitors.to_string()])
             .arg("--report")

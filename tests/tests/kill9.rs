@@ -10,7 +10,7 @@ const VISITORS: u64 = 1_000;
 async fn nothing_is_lost_when_the_server_is_killed_in_the_middle_of_a_sale() {
     let mut server = Server::start(&["--demo", "--demo-capacity", "20", "--demo-seats", "2000"]).await;
     let demo = Demo::of(&server).await;
-    let mut crowd = Crowd::send(&server, "demo", VISITORS, &["--arrivals", "flash"]);
+    let mut crowd = Crowd::send(&server, "demo", VISITORS, &["--buy", "--arrivals", "flash"]);
     crowd.until("100 have joined", async || server.waiting("demo").await >= 100).await;
     let joined = server.waiting("demo").await;
     kill_and_restart(&mut server, &mut crowd).await;

@@ -33,7 +33,7 @@ pub async fn on_servers() -> anyhow::Result<Value> {
 }
 
 async fn sale(site: &Site, room: &str, on: &str) -> Value {
-    let verdict = Crowd::send(site, room, VISITORS, &[]).ends_well().await;
+    let verdict = Crowd::send(site, room, VISITORS, &["--buy"]).ends_well().await;
     let latencies = &verdict.report["latencies"];
     eprintln!("{on}: {}", latencies["release_to_admitted"]);
     json!({ "how": format!("simulate: {VISITORS} visitors who buy, capacity 1, {on}"), "latencies": latencies })

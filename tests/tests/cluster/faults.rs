@@ -81,7 +81,7 @@ impl Scene {
         cluster.room(ROOM, &slowly).await;
         cluster.concert(ROOM, VISITORS).await;
         let demo = Demo::of(&cluster).await;
-        let crowd = Crowd::send(&cluster, ROOM, VISITORS, &["--arrivals", "ramp:40"]);
+        let crowd = Crowd::send(&cluster, ROOM, VISITORS, &["--buy", "--arrivals", "ramp:40"]);
         let mut scene = Scene { cluster, crowd, demo, began: Instant::now(), diary: Vec::new() };
         scene.at_work("the crowd came").await;
         scene

@@ -1,4 +1,5 @@
-//! A sale without faults: each replica does its share, together they do everything once.
+//! Two rooms without faults, one where everybody buys and one where many go away: each replica does its
+//! share, together they do everything once.
 
 use serde_json::json;
 use turnline_tests::cluster::REPLICAS;
@@ -8,6 +9,9 @@ use crate::story::Story;
 
 const VISITORS: u64 = 1_000;
 const CAPACITY: u64 = 50;
+/// In the other room.
+const PASSERS_BY: u64 = 200;
+const PLACES: u64 = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_buys_from_ten_processes_and_no_rule_is_broken() {
@@ -15,7 +19,11 @@ async fn a_crowd_buys_from_ten_processes_and_no_rule_is_broken() {
     cluster.room("sale", &json!({ "capacity": CAPACITY })).await;
     cluster.concert("sale", VISITORS).await;
     let demo = Demo::of(&cluster).await;
-    let mut crowd = Crowd::send(&cluster, "sale", VISITORS, &["--arrivals", "flash"]);
+    let mut crowd = Crowd::send(&cluster, "sale", VISITORS, &["--buy", "--arrivals", "flash"]);
+    let short = json!({ "capacity": PLACES, "grace_seconds": 15, "claim_seconds": 15 });
+    cluster.room("walk", &short).await;
+    let coming_and_going = ["--arrivals", "ramp:10", "--leave-fraction", "0.2", "--abandon-fraction", "0.2"];
+    let mut passers_by = Crowd::send(&cluster, "walk", PASSERS_BY, &coming_and_going);
     let mut sockets = Vec::new();
     crowd
         .until("both replicas of client-channel hold a good part of the sockets", async || {
@@ -44,6 +52,15 @@ async fn a_crowd_buys_from_ten_processes_and_no_rule_is_broken() {
     story.every_payment_freed_its_slot();
     story.never_more_inside_than(CAPACITY as usize);
     story.progress_comes_once_a_tick();
+
+    println!("{}", passers_by.ends_well().await.said);
+    let everybody_went = |story: &Story| story.gone() >= PASSERS_BY;
+    let story = Story::read(cluster.addresses(), "walk", everybody_went).await;
+    println!("Kafka: {}", story.summary());
+    story.is_gapless();
+    story.is_in_order();
+    story.nobody_ended_twice();
+    story.never_more_inside_than(PLACES as usize);
 }
 
 /// Open sockets of each replica, as its figures tell.

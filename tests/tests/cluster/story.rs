@@ -102,6 +102,15 @@ impl Story {
         })
     }
 
+    /// How many left the line or gave their slot back.
+    pub fn gone(&self) -> u64 {
+        let departed = self.surviving().map(|event| match &event.fact {
+            RoomFact::WaitingTokensDeparted { ranges, .. } => ranges.count(),
+            _ => 0,
+        });
+        departed.sum::<u64>() + self.releases().count() as u64
+    }
+
     /// No `seq` is missing, from 1 on; a room that was made anew leaves some out, and says so.
     pub fn is_gapless(&self) {
         let mut expected = 1;
@@ -126,7 +135,7 @@ impl Story {
         }
     }
 
-    /// Nobody's turn ended twice, and nobody's ended who had none.
+    /// Nobody was called or ended twice, nobody's turn ended who had none, and nobody was called after leaving.
     pub fn nobody_ended_twice(&self) {
         let mut inside = BTreeSet::new();
         let mut ended = BTreeSet::new();
@@ -141,6 +150,12 @@ impl Story {
                 RoomFact::ActiveTokenReleased { number, .. } => {
                     assert!(inside.remove(number), "{number} ended and was not inside: {event:?}");
                     ended.insert(*number);
+                }
+                RoomFact::WaitingTokensDeparted { ranges, .. } => {
+                    for number in ranges.numbers() {
+                        assert!(!inside.contains(&number), "{number} is inside and left the line: {event:?}");
+                        assert!(ended.insert(number), "{number} left after its end: {event:?}");
+                    }
                 }
                 _ => {}
             }
