@@ -23,6 +23,8 @@ const NAME_BYTES_MAX: usize = 63;
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 /// A connection that was idle this long is tried before work is trusted to it.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long the database may take to answer before it counts as away.
+const PROBE: Duration = Duration::from_secs(2);
 /// How often work is done again that collided with another replica's, or whose connection broke.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -149,7 +151,8 @@ impl Database {
     /// # Errors
     /// It does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.run(|db| Work::of(async move { Ok(db.ping().await?) })).await
+        // Once more: a connection that was cut says nothing of the server as it is now.
+        self.run_within(PROBE, 2, |db| Work::of(async move { Ok(db.ping().await?) })).await
     }
 
     /// Gives all connections back; what comes after is refused.
@@ -185,11 +188,21 @@ impl Database {
         &self,
         work: impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, T> + Sync,
     ) -> Result<T, StoreError> {
+        self.run_within(self.patience(), ATTEMPTS, work).await
+    }
+
+    /// The same, with so much patience for each attempt.
+    async fn run_within<'w, T>(
+        &self,
+        patience: Duration,
+        attempts: u32,
+        work: impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, T> + Sync,
+    ) -> Result<T, StoreError> {
         let mut attempt = 1;
         loop {
-            match self.once(&work).await {
+            match self.once(patience, &work).await {
                 Ok(done) => return Ok(done),
-                Err(fault) if attempt < ATTEMPTS && fault.may_try_again() => pause(attempt).await,
+                Err(fault) if attempt < attempts && fault.may_try_again() => pause(attempt).await,
                 Err(fault) => return Err(fault.into()),
             }
             attempt += 1;
@@ -208,10 +221,12 @@ impl Database {
 
     async fn once<'w, T>(
         &self,
+        patience: Duration,
         work: &(impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, T> + Sync),
     ) -> Result<T, Fault> {
-        let mut connection = self.pool.acquire().await?;
-        let done = tokio::time::timeout(self.patience(), work(&mut connection).done()).await;
+        let acquired = tokio::time::timeout(patience, self.pool.acquire()).await;
+        let mut connection = acquired.map_err(|_| Fault::TimedOut)??;
+        let done = tokio::time::timeout(patience, work(&mut connection).done()).await;
         done.unwrap_or_else(|_| {
             // The server would have ended the statement: the way to it is gone, and so is this connection.
             drop(connection.detach());
