@@ -29,7 +29,7 @@ pub struct Config {
     /// the work of a group.
     pub partitions: u32,
     /// How long a consumer may be busy with what it took. Then its group goes on without it, until it asks for
-    /// more, and [`super::KafkaLog::answers`] says so. Not less than ten seconds.
+    /// more, and [`super::KafkaLog::answers`] says so. Six seconds at least.
     pub busy_max: Duration,
     /// How long a server that was only just started may take to answer.
     pub start_patience: Duration,
@@ -88,6 +88,9 @@ impl Config {
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.client();
         config
+            // Else one that has nothing to send connects only when asked something, and after a broker that stood
+            // still for a while (librdkafka 2.12.1) not even then: such a process would never be ready again.
+            .set("enable.sparse.connections", "false")
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
