@@ -338,7 +338,7 @@ async fn while_nobody_knows_who_is_there_only_time_ends_anybody() {
 
 #[tokio::test]
 async fn while_nobody_could_be_seen_nobody_is_away() {
-    let scene = Scene::with(0, None, 2).await;
+    let mut scene = Scene::with(0, None, 2).await;
     scene.there(&[1, 2]).await;
     scene.pass(GRACE - STEP).await;
     // Every process that serves channels falls.
