@@ -6,6 +6,7 @@ pub mod postgres;
 pub mod redis;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::ports::{Clock, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 use kafka::KafkaLog;
 use postgres::{Database, PgRegistry, PgReservations};
 use redis::RedisRooms;
+
+/// How long taking leave may take.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Where the servers are.
 #[derive(Debug, Clone)]
@@ -85,8 +89,10 @@ impl Cluster {
         self.rooms.relay(Arc::new(self.registry.clone()), stop).await;
     }
 
-    /// Takes leave of the servers.
+    /// Takes leave of the servers; one that does not answer is left without.
     pub async fn close(&self) {
-        self.shop.close().await;
+        if tokio::time::timeout(FAREWELL, self.shop.close()).await.is_err() {
+            tracing::warn!("PostgreSQL did not take leave in time; it notices by itself");
+        }
     }
 }

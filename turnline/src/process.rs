@@ -69,7 +69,10 @@ pub async fn run(
         () = tokio::time::sleep(DRAIN) => tracing::warn!("the drain took too long and is cut"),
         again = told_to_stop(&mut terminate) => again?,
     }
-    running.close().await;
+    tokio::select! {
+        () = running.close() => {}
+        again = told_to_stop(&mut terminate) => again?,
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
