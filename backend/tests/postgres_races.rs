@@ -296,12 +296,13 @@ async fn replicas_seeding_one_concert_find_it_there() {
     let mut race = JoinSet::new();
     for at in 0..4 {
         let store = replicas.any(at);
-        race.spawn(async move { store.add_concert(concert("demo", 400), T0).await.unwrap() });
+        race.spawn(async move { store.add_concert(concert("demo", 12_000), T0).await.unwrap() });
     }
     let added = race.join_all().await;
     assert_eq!(added.iter().filter(|one| **one == Added::New).count(), 1, "{added:?}");
     assert!(added.iter().all(|one| matches!(one, Added::New | Added::Already)), "{added:?}");
-    assert_eq!(replicas.stores[0].seat_plan("demo-1").await.unwrap().unwrap().seats.len(), 400);
+    let plan = replicas.stores[0].seat_plan("demo-1").await.unwrap().unwrap();
+    assert_eq!(plan.seats, concert("demo", 12_000).performances[0].seats, "in their order");
 }
 
 /// Everything at once, by many on every replica, few seats and few visitors; connections die when `cut`.
@@ -412,14 +413,14 @@ impl Chance {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn money_and_seats_agree_after_a_storm() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         storm(seed, false).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn money_and_seats_agree_after_a_storm_in_which_connections_die() {
-    for seed in 10..13 {
+    for seed in 10..12 {
         storm(seed, true).await;
     }
 }

@@ -215,8 +215,17 @@ impl Database {
         &self,
         work: impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, Done<T>> + Sync,
     ) -> Result<T, StoreError> {
+        self.transact_within(self.patience(), work).await
+    }
+
+    /// The same, with so much patience for each attempt.
+    pub(super) async fn transact_within<'w, T: Send>(
+        &self,
+        patience: Duration,
+        work: impl for<'c> Fn(&'c mut PgConnection) -> Work<'w, 'c, Done<T>> + Sync,
+    ) -> Result<T, StoreError> {
         let work = &work;
-        self.run(|db| Work::of(in_transaction(db, work))).await
+        self.run_within(patience, ATTEMPTS, |db| Work::of(in_transaction(db, work))).await
     }
 
     async fn once<'w, T>(

@@ -25,6 +25,8 @@ use super::database::Work;
 use bell::Bell;
 use turns::Turns;
 
+/// A concert of many seats is written in many statements.
+const MANY_STATEMENTS: u32 = 6;
 /// Whose turn it is to tell what happened.
 const TELLING: &str = "outbox";
 
@@ -67,7 +69,8 @@ impl PgReservations {
 #[async_trait]
 impl ReservationStore for PgReservations {
     async fn add_concert(&self, concert: Concert, now: Timestamp) -> Result<Added, StoreError> {
-        self.database.transact(|db| Work::of(catalogue::add(db, &concert, now))).await
+        let patience = self.database.patience() * MANY_STATEMENTS;
+        self.database.transact_within(patience, |db| Work::of(catalogue::add(db, &concert, now))).await
     }
 
     async fn concerts(&self, range: PageRange) -> Result<Page<ConcertRow>, StoreError> {

@@ -10,6 +10,9 @@ use super::rows::{currency_at, limit, page, room_at, time, time_at, uint_at};
 use crate::cluster::postgres::database::{Done, int};
 use crate::cluster::postgres::fault::Fault;
 
+/// Seats written in one statement, so that none takes long.
+const SEATS_AT_ONCE: usize = 5_000;
+
 /// Of replicas that add one concert at a time, one adds it and the others find it there.
 pub async fn add(db: &mut PgConnection, concert: &Concert, now: Timestamp) -> Result<Done<Added>, Fault> {
     let definition = concert.definition().0;
@@ -166,18 +169,28 @@ async fn add_performance(
     .bind(int(performance.seats.len() as u64))
     .execute(&mut *db)
     .await?;
-    let (ids, (labels, amounts)): (Vec<&str>, (Vec<&str>, Vec<i64>)) = performance
-        .seats
-        .iter()
-        .map(|seat| (seat.seat_id.as_str(), (seat.label.as_str(), seat.amount_minor)))
-        .unzip();
+    for (part, seats) in performance.seats.chunks(SEATS_AT_ONCE).enumerate() {
+        add_seats(db, &performance.performance_id, part * SEATS_AT_ONCE, seats).await?;
+    }
+    Ok(())
+}
+
+async fn add_seats(
+    db: &mut PgConnection,
+    performance_id: &str,
+    first: usize,
+    seats: &[Seat],
+) -> Result<(), Fault> {
+    let read = |seat: &Seat| (seat.seat_id.clone(), (seat.label.clone(), seat.amount_minor));
+    let (ids, (labels, amounts)): (Vec<String>, (Vec<String>, Vec<i64>)) = seats.iter().map(read).unzip();
     sqlx::query(
         "INSERT INTO seats (performance_id, place, seat_id, label, amount_minor)
-         SELECT $1, place - 1, seat_id, label, amount_minor
-         FROM unnest($2::text[], $3::text[], $4::bigint[])
-              WITH ORDINALITY AS plan (seat_id, label, amount_minor, place)",
+         SELECT $1, $2 + nth - 1, seat_id, label, amount_minor
+         FROM unnest($3::text[], $4::text[], $5::bigint[])
+              WITH ORDINALITY AS plan (seat_id, label, amount_minor, nth)",
     )
-    .bind(&performance.performance_id)
+    .bind(performance_id)
+    .bind(int(first as u64))
     .bind(ids)
     .bind(labels)
     .bind(amounts)

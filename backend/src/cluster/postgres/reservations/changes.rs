@@ -131,9 +131,10 @@ async fn pay(db: &mut PgConnection, owner: &Owner, row: &PaymentRow) -> Result<(
 
 /// Writes one line and the balance after it; whoever decided on the balance has its row locked.
 async fn book(db: &mut PgConnection, owner: &Owner, entry: &Entry, balance_after: i64) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO ledger (room, sub, amount_minor, kind, reference, made_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+    let kept = sqlx::query(
+        "WITH line AS (INSERT INTO ledger (room, sub, amount_minor, kind, reference, made_at)
+                       VALUES ($1, $2, $3, $4, $5, $6))
+         UPDATE balances SET amount_minor = $7 WHERE room = $1 AND sub = $2 AND amount_minor + $3 = $7",
     )
     .bind(owner.room.as_str())
     .bind(&owner.sub)
@@ -141,15 +142,7 @@ async fn book(db: &mut PgConnection, owner: &Owner, entry: &Entry, balance_after
     .bind(entry.kind.as_str())
     .bind(&entry.reference)
     .bind(time(entry.at))
-    .execute(&mut *db)
-    .await?;
-    let kept = sqlx::query(
-        "UPDATE balances SET amount_minor = $3 WHERE room = $1 AND sub = $2 AND amount_minor + $4 = $3",
-    )
-    .bind(owner.room.as_str())
-    .bind(&owner.sub)
     .bind(balance_after)
-    .bind(entry.amount_minor)
     .execute(db)
     .await?;
     let whose = || format!("the balance of {} in {} is not what it was decided on", owner.sub, owner.room);
