@@ -1,5 +1,5 @@
 //! Rooms on a Redis Cluster: each wholly on one of its nodes, and found there by everybody.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod postgres_scene;
 mod redis_scene;

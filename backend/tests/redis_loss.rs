@@ -256,6 +256,7 @@ async fn a_redis_that_forgot_its_newest_events_is_set_right() {
 async fn a_room_that_lost_its_checkpoint_is_made_whole() {
     let scene = Scene::fresh().await;
     let hall = room("hall");
+    scene.register(&hall).await;
     let one = scene.process().await;
     let relay = scene.relay(&one);
     one.configure(&hall, &policy(5), None, T0).await.unwrap();

@@ -10,9 +10,8 @@ use std::time::Duration;
 use kernel::contract::story::Story;
 use kernel::contract::{T0, policy};
 use kernel::event::RoomEvent;
-use kernel::ports::{EventLog, Registry, RoomRecord, RoomStore};
+use kernel::ports::{EventLog, RoomStore};
 use kernel::room::{Join, Joined, Room};
-use kernel::ticket::RoomBirth;
 use kernel::words::{Digest, EndReason, Ranges, RoomId};
 use redis_scene::gated::Gated;
 use redis_scene::{Scene, anybody, joined, room, within};
@@ -68,6 +67,7 @@ async fn who_dies_or_stops_hands_over() {
     let scene = Scene::fresh().await;
     let (one, two, three) = (scene.process().await, scene.process().await, scene.process().await);
     let hall = room("hall");
+    scene.register(&hall).await;
     one.configure(&hall, &policy(0), None, T0).await.unwrap();
     let first = scene.relay(&one);
     told(&scene, &hall, 1).await;
@@ -87,13 +87,7 @@ async fn who_dies_or_stops_hands_over() {
 async fn what_was_left_lying_is_found_by_the_registry() {
     let scene = Scene::fresh().await;
     let hall = room("hall");
-    let record = RoomRecord {
-        birth: RoomBirth { room: hall.clone(), born: 1 },
-        policy: policy(0),
-        visitor_key: None,
-        lottery_secret: [0; 32],
-    };
-    scene.log.save(&record).await.unwrap();
+    scene.register(&hall).await;
     let gone = scene.process().await;
     gone.configure(&hall, &policy(0), None, T0).await.unwrap();
     joined(&gone, &hall, 3).await;

@@ -12,8 +12,9 @@ use backend::cluster::postgres::Database;
 use backend::cluster::redis::RedisRooms;
 use backend::embedded::{Embedded, Options};
 use kernel::contract::T0;
-use kernel::ports::{Clock, EventLog, JoinAnswer, RoomStore};
+use kernel::ports::{Clock, EventLog, JoinAnswer, Registry, RoomRecord, RoomStore};
 use kernel::room::{Join, Joined};
+use kernel::ticket::RoomBirth;
 use kernel::words::{LaneName, Number, RoomId, Timestamp};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -94,6 +95,17 @@ impl Scene {
         let pattern = format!("{}:*", self.namespace());
         let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg(pattern).query_async(&mut aside).await.unwrap();
         let _: () = redis::cmd("DEL").arg(keys).query_async(&mut aside).await.unwrap();
+    }
+
+    /// Puts a room into the registry that relays look at.
+    pub async fn register(&self, room: &RoomId) {
+        let record = RoomRecord {
+            birth: RoomBirth { room: room.clone(), born: 1 },
+            policy: kernel::contract::policy(0),
+            visitor_key: None,
+            lottery_secret: [0; 32],
+        };
+        self.log.save(&record).await.unwrap();
     }
 
     /// A connection beside those of the processes.

@@ -142,6 +142,9 @@ impl Desk {
     /// Tries the group once. Whoever is answered or has to wait for numbers is no more in it.
     async fn step(&mut self, group: &mut Vec<Job>) -> Result<(), Fault> {
         group.retain(|job| !job.deserted());
+        if group.is_empty() {
+            return Ok(());
+        }
         if self.copy.is_none() {
             self.find(group).await?;
         }
@@ -235,7 +238,9 @@ impl Desk {
                 metrics::counter!("turnline_store_races_lost_total").increment(u64::from(!events.is_empty()));
                 self.current = entries.len() < MISSED_MAX;
                 entries.iter().for_each(|entry| self.rivals.note(&entry.writer, &self.parts.scripts.node));
-                if !copy.follow(entries) {
+                let whole = copy.follow(entries);
+                self.furthest.fetch_max(copy.tentative.agreed().seq, Ordering::AcqRel);
+                if !whole {
                     self.copy = None;
                 }
                 Ok(())

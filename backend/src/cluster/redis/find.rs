@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use kernel::event::RoomEvent;
+use kernel::event::{RoomEvent, RoomFact};
 use kernel::ports::StoreError;
 use kernel::room::{Checkpoint, Room, Tentative, surviving};
 use kernel::words::{Number, Timestamp};
@@ -167,7 +167,7 @@ impl Desk {
             let mut left = left.into_iter().map(|entry| entry.event).peekable();
             let same = match left.next_if(|event| event.seq == told) {
                 Some(event) => events.last() == Some(&event),
-                None => left.peek().is_none_or(|event| event.seq == told + 1),
+                None => left.peek().is_none_or(|event| follows(event, told)),
             };
             if same {
                 relayed = Some(told);
@@ -214,6 +214,12 @@ fn remade(remains: Remains, now: Timestamp, window: u64) -> Result<Remade, Fault
         relayed: relayed.unwrap_or(seq - 1),
         events: events.len(),
     })
+}
+
+/// Whether nothing is missing between `seq` and the event.
+fn follows(event: &RoomEvent, seq: u64) -> bool {
+    let rebuilt = matches!(event.fact, RoomFact::RoomRebuilt { through_seq, .. } if through_seq == seq);
+    rebuilt || event.seq == seq + 1
 }
 
 /// A `seq` that nobody can know of yet, and the same for all who know about as much.

@@ -43,6 +43,11 @@ impl Parts {
         self.furthest.entry(room.clone()).or_default().clone()
     }
 
+    /// Nobody works on the room here; if there is one, it has been seen.
+    pub fn forget(&self, room: &RoomId) {
+        self.furthest.remove_if(room, |_, furthest| furthest.load(Ordering::Acquire) == 0);
+    }
+
     pub fn window(&self) -> u64 {
         window(self.clock.now())
     }

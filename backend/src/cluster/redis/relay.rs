@@ -15,7 +15,7 @@ use kernel::words::RoomId;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::room::{Lag, RoomRelay};
 use super::link::Fault;
@@ -45,7 +45,8 @@ pub(super) struct Relay {
 
 /// A room that this process relays.
 struct Held {
-    stop: CancellationToken,
+    /// Ends the task when it is dropped.
+    stop: DropGuard,
     lag: Arc<Lag>,
     task: JoinHandle<()>,
 }
@@ -61,14 +62,16 @@ impl Relay {
         let (news, mut heard) = mpsc::channel(NEWS);
         let scripts = &self.rooms.parts.aside;
         let (server, channel) = (scripts.link.server().clone(), scripts.space.appended());
-        let listening = tokio::spawn(listen(server, channel, self.wakes.clone(), news));
+        let mut finding = JoinSet::new();
+        finding.spawn(listen(server, channel, self.wakes.clone(), news.clone()));
+        finding.spawn(list(self.registry.clone(), self.wakes.clone(), news));
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = tick.tick() => {
-                    let known = self.known().await;
+                    let known = self.wakes.iter().map(|wake| wake.key().clone()).collect();
                     self.hold(known).await;
                     self.measure();
                 }
@@ -80,21 +83,8 @@ impl Relay {
                 }
             }
         }
-        listening.abort();
+        finding.abort_all();
         self.give_back().await;
-    }
-
-    /// Every room there may be events of.
-    async fn known(&self) -> BTreeSet<RoomId> {
-        let mut known: BTreeSet<_> = self.rooms.open().into_iter().collect();
-        known.extend(self.wakes.iter().map(|wake| wake.key().clone()));
-        match self.registry.all().await {
-            Ok(records) => known.extend(records.into_iter().map(|record| record.birth.room)),
-            Err(error) => {
-                tracing::warn!(%error, "the registry does not tell its rooms; going on with those known")
-            }
-        }
-        known
     }
 
     /// Takes or renews what can be had, and stops work on what others have.
@@ -112,11 +102,7 @@ impl Relay {
         while let Some(asked) = asked.join_next().await {
             match asked {
                 Ok((room, Ok(true))) => self.start(room),
-                Ok((room, Ok(false))) => {
-                    if let Some(lost) = self.held.remove(&room) {
-                        lost.stop.cancel();
-                    }
-                }
+                Ok((room, Ok(false))) => drop(self.held.remove(&room)),
                 // Who cannot reach Redis can read no events either: nothing is to be stopped.
                 Ok((_, Err(away))) => unheard = Some(away),
                 Err(error) => {
@@ -137,7 +123,7 @@ impl Relay {
         let (stop, lag) = (CancellationToken::new(), Arc::<Lag>::default());
         let relay = RoomRelay::new(self.rooms.clone(), room.clone(), wake, lag.clone());
         let task = tokio::spawn(relay.run(stop.clone()));
-        self.held.insert(room, Held { stop, lag, task });
+        self.held.insert(room, Held { stop: stop.drop_guard(), lag, task });
     }
 
     fn measure(&self) {
@@ -150,7 +136,7 @@ impl Relay {
 
     async fn give_back(&mut self) {
         for (room, held) in self.held.drain() {
-            held.stop.cancel();
+            drop(held.stop);
             // Only then nobody reads the room's events here any more.
             if held.task.await.is_err() {
                 tracing::error!(%room, "relaying ended in a panic, a fault of ours");
@@ -165,6 +151,29 @@ impl Relay {
 /// The name of the lease.
 fn work(room: &RoomId) -> String {
     format!("relay.{room}")
+}
+
+/// Tells the registry's rooms, for ever: beside the leases, which must not wait for a database.
+async fn list(registry: Arc<dyn Registry>, wakes: Wakes, news: mpsc::Sender<RoomId>) {
+    let mut failing = false;
+    loop {
+        match registry.all().await {
+            Ok(records) => {
+                failing = false;
+                for room in records.into_iter().map(|record| record.birth.room) {
+                    if !wakes.contains_key(&room) && news.send(room).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "the registry does not tell its rooms; those known are relayed");
+                }
+            }
+        }
+        sleep(TICK).await;
+    }
 }
 
 /// Wakes whoever relays a room with new events, for ever. What is missed while the channel is cut is found by

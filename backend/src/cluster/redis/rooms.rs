@@ -29,11 +29,6 @@ impl Rooms {
         Arc::new_cyclic(|own| Self { parts, desks: DashMap::new(), own: own.clone() })
     }
 
-    /// Rooms that this process works on.
-    pub fn open(&self) -> Vec<RoomId> {
-        self.desks.iter().map(|desk| desk.key().clone()).collect()
-    }
-
     pub async fn act<T: Send + 'static>(
         &self,
         room: &RoomId,
@@ -80,6 +75,7 @@ impl Rooms {
         tokio::spawn(async move {
             desk.work(jobs).await;
             if let Some(rooms) = rooms.upgrade() {
+                rooms.parts.forget(&room);
                 rooms.desks.remove_if(&room, |_, desk| desk.is_closed());
             }
         });

@@ -1,5 +1,5 @@
 -- Keeps a room's checkpoint, adds who has become known since the one before, and trims what is behind it.
--- KEYS[1] tl:{room}:v1:head           hash: checkpoint, checkpoint_bytes, bytes, relayed
+-- KEYS[1] tl:{room}:v1:head           hash: seq, checkpoint, checkpoint_bytes, bytes, relayed
 -- KEYS[2] tl:{room}:v1:events         stream: an event each, its seq as the id
 -- KEYS[3] tl:{room}:v1:checkpoint     string: the room at one of its versions
 -- KEYS[4] tl:{room}:v1:visitors       string: who is known by a visitor token, up to the checkpoint
@@ -12,9 +12,9 @@
 -- ARGV[5] keys of the last window since
 -- ARGV[6] keys of this window since
 -- ARGV[7] milliseconds that keys live
--- returns 1, or 0 when another checkpoint was faster
-local head = redis.call('HMGET', KEYS[1], 'checkpoint', 'relayed', 'bytes')
-if head[1] ~= ARGV[1] then return 0 end
+-- returns 1, or 0 when another checkpoint was faster or the room is not so far
+local head = redis.call('HMGET', KEYS[1], 'checkpoint', 'relayed', 'bytes', 'seq')
+if head[1] ~= ARGV[1] or tonumber(head[4]) < tonumber(ARGV[2]) then return 0 end
 redis.call('SET', KEYS[3], ARGV[3])
 if ARGV[4] ~= '' then redis.call('APPEND', KEYS[4], ARGV[4]) end
 for i = 5, 6 do

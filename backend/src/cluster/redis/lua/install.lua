@@ -28,7 +28,10 @@ for i = 13, #ARGV, 2 do
 end
 redis.call('HSET', KEYS[1], 'seq', ARGV[#ARGV - 1], 'writer', ARGV[3], 'bytes', 0,
   'checkpoint', ARGV[5], 'checkpoint_bytes', 0, 'relayed', ARGV[4])
-if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6]) end
+if ARGV[6] ~= '' then
+  redis.call('SET', KEYS[3], ARGV[6])
+  redis.call('XTRIM', KEYS[2], 'MINID', ARGV[4] .. '-0')
+end
 if ARGV[7] ~= '' then redis.call('SET', KEYS[4], ARGV[7]) end
 if ARGV[8] ~= '' then redis.call('SET', KEYS[5], ARGV[8], 'PX', ARGV[10]) end
 if ARGV[9] ~= '' then redis.call('SET', KEYS[6], ARGV[9], 'PX', ARGV[10]) end
