@@ -306,6 +306,10 @@ async fn migrate(to: &PgConnectOptions, schema: &str, options: Options) -> Resul
     drop(connection.close().await);
     migrated.map_err(|error| match error {
         MigrateError::VersionMissing(_) => ConnectError::Newer(schema.to_owned()),
+        MigrateError::Execute(error @ sqlx::Error::Io(_))
+        | MigrateError::ExecuteMigration(error @ sqlx::Error::Io(_), _) => {
+            ConnectError::Unreachable(error.to_string())
+        }
         error => ConnectError::Migration(schema.to_owned(), error.to_string()),
     })
 }
