@@ -132,9 +132,8 @@ async fn wrong_bodies_keys_and_ids_are_named() {
         let body = json!({ "amount_minor": amount });
         scene.post("/v1/balance/charges", pass, Some("k"), body).await.refused(400, "invalid_body");
     }
-    for path in ["/v1/reservations/nobody", "/v1/reservations/%00"] {
-        scene.get(path, Some(pass)).await.refused(404, "unknown_reservation");
-    }
+    scene.get("/v1/reservations/nobody", Some(pass)).await.refused(404, "unknown_reservation");
+    scene.get("/v1/reservations/%00", Some(pass)).await.refused(404, "unknown_id");
     scene.get("/v1/payments/nobody", Some(pass)).await.refused(404, "unknown_payment");
     scene.get("/v1/payments/%FF", Some(pass)).await.expect(404);
     scene.cancel(&buyer, "nobody").await.refused(404, "unknown_payment");
