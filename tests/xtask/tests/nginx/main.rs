@@ -254,6 +254,27 @@ fn a_websocket_goes_through_in_both_directions() {
 }
 
 #[test]
+fn after_an_outage_every_visitor_gets_a_channel_at_once() {
+    let mut front = Front::new();
+    front.client_channel.iter_mut().for_each(StandIn::leave);
+    for _ in 0..10 {
+        let answer = front.call("GET", "/v1/rooms/summer/channel", "", "");
+        assert!(is_problem(&answer, 503, "unavailable"), "{answer}");
+    }
+    front.client_channel.iter_mut().for_each(StandIn::come_back);
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        let mut stream = front.connect();
+        let request = "GET /v1/rooms/summer/channel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = read_until(&mut stream, "\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        // Nobody of them leaves: nginx must not wait for the end of a channel to trust a replica again.
+        open.push(stream);
+    }
+}
+
+#[test]
 fn an_event_stream_arrives_as_it_is_written() {
     let front = Front::new();
     front.client_channel.iter().for_each(|replica| replica.be(Manner::EventStream));

@@ -76,6 +76,14 @@ impl StandIn {
         }
     }
 
+    /// Listens again, where it did.
+    pub fn come_back(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        self.shared.left.store(false, Ordering::SeqCst);
+        let shared = Arc::clone(&self.shared);
+        self.listening = Some(std::thread::spawn(move || shared.listen(&listener)));
+    }
+
     /// The requests that reached any of them, headers and body.
     pub fn all_seen(replicas: &[StandIn]) -> Vec<String> {
         replicas.iter().flat_map(|replica| replica.shared.seen.lock().unwrap().clone()).collect()
