@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 /// Histories that two processes share.
 const SHARED: u64 = 200;
-const AT_ONCE: u64 = 32;
+const AT_ONCE: u64 = 100;
 
 /// Two processes, one of which does the next thing: which follows from a seed.
 struct Either {

@@ -23,7 +23,7 @@ pub const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 /// Random histories that every store has to answer as the kernel does.
 pub const HISTORIES: u64 = 1_000;
 /// So many of them at a time, each in a room of its own.
-pub const AT_ONCE: u64 = 64;
+pub const AT_ONCE: u64 = 250;
 
 /// One test a case. `$make` is an async function that answers `(Arc<dyn RoomStore>, kept)`: a store without
 /// rooms, and what has to live as long as the store does.

@@ -1,6 +1,8 @@
 //! The model test: the same random verbs for a store and for the kernel's own room, every answer compared.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::chance::Chance;
 use super::reference::Reference;
@@ -84,17 +86,46 @@ async fn answer(store: &dyn RoomStore, room: &RoomId, verb: &Verb, now: Timestam
 }
 
 async fn compare(store: &dyn RoomStore, model: &dyn RoomStore, room: &RoomId, at: &str) {
-    assert_eq!(store.summary(room).await, model.summary(room).await, "{at}");
-    assert_eq!(store.counts(room).await, model.counts(room).await, "{at}");
+    assert_eq!(figures(store, room).await, figures(model, room).await, "{at}");
+}
+
+async fn figures(store: &dyn RoomStore, room: &RoomId) -> Vec<String> {
+    let ask = async |what| match what {
+        Figure::Summary => format!("{:?}", store.summary(room).await),
+        Figure::Counts => format!("{:?}", store.counts(room).await),
+    };
+    together([Figure::Summary, Figure::Counts].into_iter().map(ask)).await
+}
+
+enum Figure {
+    Summary,
+    Counts,
 }
 
 async fn compare_everyone(store: &dyn RoomStore, model: &dyn RoomStore, room: &RoomId, seed: u64) {
     let copy = store.snapshot(room).await.unwrap();
     assert_eq!(copy, model.snapshot(room).await.unwrap(), "seed {seed}");
-    for number in 0..=copy.issued + 2 {
-        let (theirs, ours) = (store.seen(room, number).await, model.seen(room, number).await);
+    let numbers = || 0..=copy.issued + 2;
+    let theirs = together(numbers().map(|number| store.seen(room, number))).await;
+    let ours = together(numbers().map(|number| model.seen(room, number))).await;
+    for (number, (theirs, ours)) in numbers().zip(theirs.into_iter().zip(ours)) {
         assert_eq!(theirs, ours, "seed {seed}, number {number}");
     }
+}
+
+/// Waits for all at the same time, as callers do who come at once.
+async fn together<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut asked: Vec<_> = asked.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        for (future, answer) in asked.iter_mut().filter(|(_, answer)| answer.is_none()) {
+            if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                *answer = Some(ready);
+            }
+        }
+        if asked.iter().all(|(_, answer)| answer.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    asked.into_iter().filter_map(|(_, answer)| answer).collect()
 }
 
 async fn next_verb(chance: &mut Chance, model: &dyn RoomStore, room: &RoomId, now: Timestamp) -> Verb {
