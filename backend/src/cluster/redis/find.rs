@@ -20,7 +20,7 @@ use super::scripts::{Install, Loaded, Mark};
 /// A rebuilt room goes on so far ahead that no `seq` of the lost one is used again.
 const JUMP: u64 = 1 << 32;
 /// So long one process may rebuild a room before another tries as well.
-const REBUILD_MS: u64 = 10_000;
+const REBUILD_MS: u64 = 5_000;
 
 /// What is left of a room.
 struct Remains {
