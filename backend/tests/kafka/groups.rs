@@ -133,3 +133,32 @@ async fn what_was_not_committed_of_a_partition_that_leaves_comes_to_its_new_owne
         assert!(again.contains(&delivery.record.id), "{} was lost", delivery.record.id);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_stuck_is_told_of_and_its_group_goes_on_without_it() {
+    let mut scene = Scene::fresh();
+    let patient = scene.connect().await;
+    scene.config.busy_max = Duration::from_secs(6);
+    let log = scene.connect().await;
+    let records: Vec<_> = (1..=5).map(|seq| departed(&room(1), seq)).collect();
+    log.publish(records.clone()).await.unwrap();
+    let mut stuck = join(&log).await;
+    let taken = hear(stuck.as_mut(), ids(&records)).await;
+    log.answers().await.unwrap();
+
+    // It is busy with what it took. Another member joins, and hears all of it.
+    let mut other = join(&patient).await;
+    hear(other.as_mut(), ids(&records)).await;
+    let told = log.answers().await.unwrap_err().to_string();
+    assert!(told.contains("g is stuck"), "{told}");
+    patient.answers().await.expect("this process is well");
+
+    // It comes back: what it did counts no more, and it takes part again.
+    stuck.commit(taken.last().unwrap()).await.unwrap();
+    drop(other);
+    log.publish(vec![departed(&room(1), 6)]).await.unwrap();
+    hear(stuck.as_mut(), ids(&[departed(&room(1), 6)])).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(1), stuck.next(1)).await;
+    assert!(waiting.is_err(), "it has heard everything");
+    log.answers().await.unwrap();
+}
