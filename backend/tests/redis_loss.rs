@@ -18,6 +18,7 @@ use kernel::session::{Next, Session};
 use kernel::words::{Digest, EndReason, Number, Ranges, RoomId};
 use redis::aio::MultiplexedConnection;
 use redis_scene::gated::Gated;
+use redis_scene::wire::Wire;
 use redis_scene::{Scene, anybody, joined, numbers, room, url, within};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -249,6 +250,39 @@ async fn a_redis_that_forgot_its_newest_events_is_set_right() {
     assert!(after.seq >= 1 << 32);
     assert_eq!(after.line.waiting(), 9);
     assert_eq!(scene.process().await.snapshot(&hall).await.unwrap(), after);
+}
+
+/// Once more would give everybody of the batch a second number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_whose_answer_and_traces_are_lost_is_not_made_again() {
+    let scene = Scene::fresh().await;
+    let hall = room("hall");
+    let wire = Wire::to(&scene.url).await;
+    let (cut, calm) = (scene.process_by(&wire.url).await, scene.process().await);
+    let _relay = scene.relay(&calm);
+    calm.configure(&hall, &policy(0), None, T0).await.unwrap();
+    joined(&cut, &hall, 2).await;
+    wire.stay_down();
+    wire.lose_an_answer();
+    let (name, process) = (hall.clone(), cut.clone());
+    let joining = tokio::spawn(async move { process.join(&name, vec![anybody(); 3], T0).await });
+    let state = within("the batch stands in Redis", async {
+        loop {
+            let state = calm.snapshot(&hall).await.unwrap();
+            if state.issued == 5 {
+                break state;
+            }
+        }
+    })
+    .await;
+    told(&scene, &hall, state.seq).await;
+    calm.rebuild(&hall, T0).await.unwrap();
+    let after = calm.snapshot(&hall).await.unwrap();
+    wire.mend();
+    let answer = joining.await.unwrap();
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert_eq!(cut.snapshot(&hall).await.unwrap(), after, "the batch was given numbers twice");
+    assert_eq!(wire.cuts(), 1);
 }
 
 /// As an eviction may leave it: the events are there, the checkpoint is not.

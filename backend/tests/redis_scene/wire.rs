@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub struct Wire {
     pub url: String,
     cut: Arc<Cut>,
+    /// While true, new connections carry nothing.
+    down: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
 
@@ -29,13 +32,19 @@ impl Wire {
         let url = format!("redis://{}", near.local_addr().unwrap());
         let cut = Arc::<Cut>::default();
         let shared = cut.clone();
+        let (down, is_down) = watch::channel(false);
         let accepting = tokio::spawn(async move {
             while let Ok((here, _)) = near.accept().await {
                 let Ok(there) = TcpStream::connect(&far).await else { continue };
-                tokio::spawn(carry(here, there, shared.clone()));
+                let (cut, mut is_down) = (shared.clone(), is_down.clone());
+                tokio::spawn(async move {
+                    if is_down.wait_for(|down| !down).await.is_ok() {
+                        carry(here, there, cut).await;
+                    }
+                });
             }
         });
-        Self { url, cut, accepting }
+        Self { url, cut, down, accepting }
     }
 
     /// The next request never gets to Redis.
@@ -46,6 +55,15 @@ impl Wire {
     /// The next request gets to Redis, and its answer does not come back.
     pub fn lose_an_answer(&self) {
         self.cut.answers.store(true, Ordering::SeqCst);
+    }
+
+    /// Connections that are made from now on carry nothing until it is mended.
+    pub fn stay_down(&self) {
+        self.down.send_replace(true);
+    }
+
+    pub fn mend(&self) {
+        self.down.send_replace(false);
     }
 
     pub fn cuts(&self) -> u64 {

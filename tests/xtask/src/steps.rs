@@ -42,9 +42,9 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "build",
-        what: "the binary that the tests start",
+        what: "all tests, and the binary that they start",
         needs: &[C_COMPILER],
-        work: || run::command(&mut run::cargo(&["build", "--package", "turnline"])),
+        work: build,
         next: "The compiler's message above says where.",
     },
     Step {
@@ -113,21 +113,18 @@ fn summary(times: &[(&str, Duration)], all: Duration) -> String {
 }
 
 /// What is held against `turnline up` on servers too. Two at a time: each Turnline makes topics of its own.
-const ON_SERVERS: [&str; 9] = [
-    "test",
-    "--package",
-    "turnline-tests",
-    "--test",
-    "journeys",
-    "--test",
-    "bad_input",
-    "--",
-    "--test-threads=2",
-];
+const ON_SERVERS: [&str; 8] =
+    ["test", "--workspace", "--test", "journeys", "--test", "bad_input", "--", "--test-threads=2"];
+
+/// Builds the tests and `turnline`. Every step builds the whole workspace: a part of it would have its
+/// dependencies with fewer features, and so compile most of them once more.
+fn build() -> Result<()> {
+    run::command(&mut run::cargo(&["test", "--workspace", "--no-run"]))
+}
 
 /// All crates, with the binary of the step before and servers of their own.
 fn rust_tests() -> Result<()> {
-    run::command(&mut run::cargo(&["build", "--package", "turnline"]))?;
+    build()?;
     let folder = run::target().join("test-services");
     services::remove(&folder)?;
     println!("starting Redis, Kafka and PostgreSQL");
@@ -155,7 +152,7 @@ fn rust_tests() -> Result<()> {
 fn browser_tests() -> Result<()> {
     let folder = run::root().join("tests/browser");
     let chromium = machine::program(&CHROMIUM).context("chromium is not on the PATH")?;
-    run::command(&mut run::cargo(&["build", "--package", "turnline"]))?;
+    build()?;
     // The browser comes from Debian: the driver must not fetch one of its own.
     let mut install = Command::new("npm");
     install.args(["ci", "--no-audit", "--no-fund"]).env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");

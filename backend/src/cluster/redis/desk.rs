@@ -212,7 +212,8 @@ impl Desk {
         let events: Result<Vec<_>, _> = copy.tentative.drafts().iter().map(written).collect();
         let events = events?;
         let began = Instant::now();
-        let offered = append(&self.parts, &self.room, &self.keys, &mark, &writer, &events, group).await;
+        let (offered, repeated) =
+            append(&self.parts, &self.room, &self.keys, &mark, &writer, &events, group).await;
         let won = match &offered {
             Ok(Offered::Done) => events.len() as u64 + mark.seq >= known,
             // An offer whose answer got lost.
@@ -233,6 +234,12 @@ impl Desk {
             return Ok(());
         }
         copy.tentative.withdraw();
+        let untraced = matches!(offered, Ok(Offered::Trimmed | Offered::Other(_) | Offered::Absent));
+        if untraced && repeated && !events.is_empty() {
+            // The first try may have got through and its events be gone since: once more would be twice.
+            let unknown = "the answer of the room's store was lost, and whether it was done cannot be told";
+            group.drain(..).for_each(|job| job.fail(StoreError::Unavailable(unknown.to_owned())));
+        }
         match offered? {
             Offered::Missed(entries) => {
                 metrics::counter!("turnline_store_races_lost_total").increment(u64::from(!events.is_empty()));
@@ -269,7 +276,8 @@ enum Ran {
     Anew,
 }
 
-/// Offers as long as somebody waits for it: an offer that was made twice counts once.
+/// Offers as long as somebody waits for it: an offer that was made twice counts once. Tells as well whether it
+/// took more than one try.
 async fn append(
     parts: &Parts,
     room: &RoomId,
@@ -278,13 +286,16 @@ async fn append(
     writer: &str,
     events: &[Vec<u8>],
     group: &mut [Job],
-) -> Result<Offered, Fault> {
+) -> (Result<Offered, Fault>, bool) {
+    let mut repeated = false;
     loop {
-        match parts.scripts.append(room, keys, mark, writer, events).await {
-            Ok(offered) => return Ok(offered),
-            Err(Fault::Broken(why)) => return Err(Fault::Broken(why)),
-            Err(away) if group.iter().all(|job| job.deserted() || job.out_of_patience()) => return Err(away),
-            Err(_) => sleep(PAUSE).await,
+        let offered = parts.scripts.append(room, keys, mark, writer, events).await;
+        let again = matches!(offered, Err(Fault::Away(_)))
+            && group.iter().any(|job| !job.deserted() && !job.out_of_patience());
+        if !again {
+            return (offered, repeated);
         }
+        repeated = true;
+        sleep(PAUSE).await;
     }
 }
