@@ -46,6 +46,7 @@ impl Scene {
     pub fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.config.brokers);
+        client.set("topic.metadata.refresh.interval.ms", "1000");
         client
     }
 

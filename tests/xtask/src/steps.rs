@@ -32,25 +32,16 @@ pub const STEPS: &[Step] = &[
         next: "`cargo fmt --all` formats everything.",
     },
     Step {
-        name: "clippy",
-        what: "no warning in any target",
-        needs: &[CLIPPY, C_COMPILER],
-        work: || {
-            run::command(&mut run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
-        },
-        next: "Each warning above names its rule; `cargo clippy --fix` repairs many.",
-    },
-    Step {
         name: "build",
-        what: "all tests, and the binary that they start",
-        needs: &[C_COMPILER],
-        work: build,
-        next: "The compiler's message above says where.",
+        what: "everything, without a warning of the compiler or of clippy",
+        needs: &[CLIPPY, C_COMPILER],
+        work: || run::command(&mut linted(&["test", "--workspace", "--all-targets", "--no-run"])),
+        next: "Each warning above names its rule; `cargo clippy --fix --workspace --all-targets` repairs many.",
     },
     Step {
         name: "rust",
         what: "unit, property, house and whole-system tests, on real Redis, Kafka and PostgreSQL",
-        needs: &[C_COMPILER, REDIS, JAVA, MAVEN, INITDB, POSTGRES, PSQL, NGINX],
+        needs: &[CLIPPY, C_COMPILER, REDIS, JAVA, MAVEN, INITDB, POSTGRES, PSQL, NGINX],
         work: rust_tests,
         next: "One test again: `cargo test -p CRATE NAME`; a failed whole-system test shows its server's log above.",
     },
@@ -64,7 +55,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "browser",
         what: "the pages in a real Chromium",
-        needs: &[C_COMPILER, NODE, NPM, CHROMIUM],
+        needs: &[CLIPPY, C_COMPILER, NODE, NPM, CHROMIUM],
         work: browser_tests,
         next: "One file again: `TURNLINE_BIN=target/debug/turnline CHROMIUM=$(command -v chromium) node --test tests/browser/FILE`.",
     },
@@ -116,10 +107,22 @@ fn summary(times: &[(&str, Duration)], all: Duration) -> String {
 const ON_SERVERS: [&str; 8] =
     ["test", "--workspace", "--test", "journeys", "--test", "bad_input", "--", "--test-threads=2"];
 
-/// Builds the tests and `turnline`. Every step builds the whole workspace: a part of it would have its
-/// dependencies with fewer features, and so compile most of them once more.
+/// A cargo whose compiler for our own crates is clippy's, which lints what it compiles: `cargo clippy` would
+/// have every dependency checked first, and then built once more for the tests. So every step that builds does
+/// it in this way, and the whole workspace: a part of it would have its dependencies with fewer features, and
+/// compile most of them once more as well.
+fn linted(words: &[&str]) -> Command {
+    let mut cargo = run::cargo(words);
+    let driver = Path::new(cargo.get_program()).with_file_name("clippy-driver");
+    // As `cargo clippy -- -D warnings` says it to its driver.
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", driver);
+    cargo.env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
+    cargo
+}
+
+/// The tests, and the binary that they start.
 fn build() -> Result<()> {
-    run::command(&mut run::cargo(&["test", "--workspace", "--no-run"]))
+    run::command(&mut linted(&["test", "--workspace", "--no-run"]))
 }
 
 /// All crates, with the binary of the step before and servers of their own.
@@ -131,7 +134,7 @@ fn rust_tests() -> Result<()> {
     let mut servers = Services::start(&folder)?;
     let binary = run::turnline("debug")?;
     let test = |args: &[&str]| {
-        let mut tests = run::cargo(args);
+        let mut tests = linted(args);
         tests.env("TURNLINE_BIN", &binary).envs(servers.env());
         tests
     };
@@ -193,7 +196,7 @@ mod tests {
     #[test]
     fn an_unknown_step_is_refused_with_the_known_ones() {
         let error = run(Some("frobnicate")).expect_err("there is no such step").to_string();
-        assert!(error.contains("frobnicate") && error.contains("clippy"), "{error}");
+        assert!(error.contains("frobnicate") && error.contains("browser"), "{error}");
     }
 
     #[test]

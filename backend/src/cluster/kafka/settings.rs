@@ -78,7 +78,8 @@ impl Config {
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.timeout.ms", "10000")
             .set("socket.keepalive.enable", "true")
-            .set("topic.metadata.refresh.interval.ms", "30000")
+            // Who asks for a partition a moment too early, right after its topic was made, asks again only then.
+            .set("topic.metadata.refresh.interval.ms", "5000")
             .set("log.connection.close", "false");
         config
     }
