@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::crash::{self, CrashPoint};
 use kernel::event::{Event, PaymentFact, PaymentRef, Record};
 use kernel::ports::StoreError;
 use kernel::words::{EndReason, Ranges, Timestamp};
@@ -13,8 +14,10 @@ use crate::floor::Floor;
 pub(crate) async fn settle(ports: &Ports, floor: &Floor, record: Arc<Record>) -> Result<(), StoreError> {
     let Event::Payment(PaymentFact::PaymentCompleted(payment)) = &record.event else { return Ok(()) };
     let now = ports.clock.now();
+    crash::passing(CrashPoint::PaymentHeard);
     match release(ports, payment, now).await {
         Ok(ended) => {
+            crash::passing(CrashPoint::SlotFreed);
             if ended {
                 metrics::counter!("turnline_paid_releases_total").increment(1);
             }

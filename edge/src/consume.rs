@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use kernel::event::Record;
+use kernel::event::{Event, Record};
 use kernel::ports::{Consumer, Delivery, EventLog, LogError, StartAt, StoreError, Subscription};
 use tokio_util::sync::CancellationToken;
 
@@ -207,7 +207,20 @@ async fn set_aside(desk: &Desk<'_>, delivery: &Delivery, error: &str, attempts: 
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+    tell_dead_letter(desk.log, desk.group, &delivery.record, error).await;
     true
+}
+
+/// Best effort: the letter itself is kept, and lists show it. That of a fault is not told, or it might have no end.
+pub async fn tell_dead_letter(log: &dyn EventLog, group: &str, record: &Record, error: &str) {
+    if matches!(record.event, Event::Fault(_)) {
+        return;
+    }
+    let detail = format!("event {} could not be handled: {error}", record.id);
+    let fault = Record::fault(&record.room, group, "dead_letter", &record.id, detail, record.at);
+    if let Err(away) = log.publish(vec![fault]).await {
+        tracing::warn!(group, event = record.id, error = %away, "a dead letter could not be told of");
+    }
 }
 
 async fn rest(stop: &CancellationToken, pause: Duration) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use edge::mirror::{Mirror, Mirrors};
 use kernel::control::Control;
+use kernel::event::Record;
 use kernel::ports::StoreError;
 use kernel::presence::Attendance;
 use kernel::room::RoomState;
@@ -87,7 +88,7 @@ impl Watch {
             empty: room.sessions.is_empty() && room.line.waiting() == 0,
             grace_seconds: room.policy.grace_seconds + self.config.lag.as_secs(),
         }) {
-            self.audit(&mirror);
+            self.audit(&mirror, now).await;
             self.take_attendance(&view, now).await;
             self.end_the_gone(&mirror, view.grace_seconds, now).await?;
             self.forget_the_ended(&mirror);
@@ -160,7 +161,7 @@ impl Watch {
 
     /// Tells as a fault of ours when slots, line and numbers given do not agree. Nothing is repaired here:
     /// the room is the fold of its events, and a rebuild makes it anew from them.
-    fn audit(&self, mirror: &Mirror) {
+    async fn audit(&self, mirror: &Mirror, now: Timestamp) {
         if !self.ticks.is_multiple_of(AUDIT_TICKS) {
             return;
         }
@@ -168,6 +169,16 @@ impl Watch {
         metrics::counter!("turnline_room_faults_total").increment(faults.len() as u64);
         for fault in faults.iter().take(FAULTS_TOLD) {
             tracing::error!(room = %self.room, version = mirror.version(), %fault, "the room's figures do not agree; look at its events, and rebuild it with `turnline room rebuild`");
+        }
+        let Some(first) = faults.first() else { return };
+        let (version, count) = (mirror.version(), faults.len());
+        let detail = format!(
+            "{first}, of {count} such faults at seq {version}; `turnline room rebuild {}` makes it anew from its events",
+            self.room
+        );
+        let told = Record::fault(&self.room, "expiration", "room_figures", &version.to_string(), detail, now);
+        if let Err(error) = self.ports.log.publish(vec![told]).await {
+            tracing::warn!(room = %self.room, %error, "the fault could not be told of");
         }
     }
 

@@ -5,7 +5,10 @@ pub mod v1;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{RoomId, Timestamp};
-pub use v1::{CancellationFact, PaymentFact, PaymentRef, ReplyFact, RoomFact};
+pub use v1::{
+    CancellationFact, FaultFact, PaymentFact, PaymentRef, ReplyFact, ReservationFact, ReservationRef,
+    RoomFact,
+};
 
 /// A fact of a room. `seq` is one order over all topics of the room, from 1; consumers drop what they have seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,9 +25,11 @@ pub struct RoomEvent {
 #[serde(untagged)]
 pub enum Event {
     Room(RoomEvent),
+    Reservation(ReservationFact),
     Payment(PaymentFact),
     Cancellation(CancellationFact),
     Reply(ReplyFact),
+    Fault(FaultFact),
 }
 
 /// An event on its way: with the id by which consumers know it again.
@@ -46,23 +51,27 @@ pub enum Topic {
     WaitingTokens,
     ActiveTokens,
     Progress,
+    Reservations,
     Payments,
     PaymentCancellations,
     PaymentCancellationReplies,
+    Faults,
 }
 
 impl Topic {
     /// The topics whose events carry a room's `seq`.
     pub const OF_ROOMS: [Self; 4] = [Self::Rooms, Self::WaitingTokens, Self::ActiveTokens, Self::Progress];
 
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Rooms,
         Self::WaitingTokens,
         Self::ActiveTokens,
         Self::Progress,
+        Self::Reservations,
         Self::Payments,
         Self::PaymentCancellations,
         Self::PaymentCancellationReplies,
+        Self::Faults,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -71,9 +80,11 @@ impl Topic {
             Self::WaitingTokens => "turnline.waiting-tokens",
             Self::ActiveTokens => "turnline.active-tokens",
             Self::Progress => "turnline.progress",
+            Self::Reservations => "turnline.reservations",
             Self::Payments => "turnline.payments",
             Self::PaymentCancellations => "turnline.payment-cancellations",
             Self::PaymentCancellationReplies => "turnline.payment-cancellations.replies",
+            Self::Faults => "turnline.faults",
         }
     }
 
@@ -95,6 +106,16 @@ impl From<RoomEvent> for Record {
     }
 }
 
+impl Record {
+    /// Tells of a fault. `what` makes the id: the same fault has the same, however often it is found.
+    pub fn fault(room: &RoomId, place: &str, code: &str, what: &str, detail: String, at: Timestamp) -> Self {
+        let (place, code) = (place.to_owned(), code.to_owned());
+        let id = format!("{room}.{place}.{code}.{what}");
+        let fact = FaultFact::FaultFound { room: room.clone(), place, code, detail };
+        Self { id, room: room.clone(), at, traceparent: None, event: Event::Fault(fact) }
+    }
+}
+
 impl Event {
     pub fn topic(&self) -> Topic {
         match self {
@@ -111,9 +132,11 @@ impl Event {
                 | RoomFact::ActiveTokenReleased { .. } => Topic::ActiveTokens,
                 RoomFact::RoomProgressed { .. } => Topic::Progress,
             },
+            Self::Reservation(_) => Topic::Reservations,
             Self::Payment(_) => Topic::Payments,
             Self::Cancellation(_) => Topic::PaymentCancellations,
             Self::Reply(_) => Topic::PaymentCancellationReplies,
+            Self::Fault(_) => Topic::Faults,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod admission;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod control;
+pub mod crash;
 pub mod event;
 pub mod line;
 pub mod lottery;

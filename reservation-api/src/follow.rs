@@ -1,9 +1,10 @@
-//! What the shop hears: slots that end or last longer, compensations to carry out, sales of other nodes.
+//! What the shop hears: slots that end or last longer, compensations to carry out, seats that other nodes moved.
 //! Each handler may hear an event again and does nothing then.
 
 use std::sync::Arc;
 
-use kernel::event::{CancellationFact, Event, PaymentFact, Record, RoomFact, Topic};
+use kernel::crash::{self, CrashPoint};
+use kernel::event::{CancellationFact, Event, Record, RoomFact, Topic};
 use kernel::ports::reservations::Compensated;
 use kernel::ports::{StartAt, StoreError, Subscription};
 use tokio_util::sync::CancellationToken;
@@ -50,9 +51,9 @@ pub async fn rings(shop: &Arc<Shop>, stop: CancellationToken) {
     }
 }
 
-/// Every node forgets what it remembers of a performance of which any node sold a seat.
-pub async fn payments(shop: &Arc<Shop>, stop: CancellationToken) {
-    let from = group("reservation-api.seat-maps", Topic::Payments, StartAt::Tail);
+/// Every node forgets what it remembers of a performance in which any node held, sold or freed a seat.
+pub async fn seats(shop: &Arc<Shop>, stop: CancellationToken) {
+    let from = group("reservation-api.seat-maps", Topic::Reservations, StartAt::Tail);
     edge::consume(shop.ports.log.as_ref(), from, stop, |record| seat_changed(shop.clone(), record)).await;
 }
 
@@ -74,7 +75,11 @@ fn moves_a_slot(event: &Event) -> bool {
             | RoomFact::ActiveTokenClaimed { .. }
             | RoomFact::RoomProgressed { .. } => false,
         },
-        Event::Payment(_) | Event::Cancellation(_) | Event::Reply(_) => false,
+        Event::Reservation(_)
+        | Event::Payment(_)
+        | Event::Cancellation(_)
+        | Event::Reply(_)
+        | Event::Fault(_) => false,
     }
 }
 
@@ -109,7 +114,10 @@ async fn compensate(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreErr
     let Event::Cancellation(CancellationFact::CancelPaymentRequested(payment)) = &record.event else {
         return Ok(());
     };
-    let result = match shop.store().compensate(payment, shop.now()).await? {
+    crash::passing(CrashPoint::CancelHeard);
+    let compensated = shop.store().compensate(payment, shop.now()).await?;
+    crash::passing(CrashPoint::RefundKept);
+    let result = match compensated {
         Compensated::Done { performance_id } => {
             shop.seat_maps.touch(&performance_id);
             "cancelled"
@@ -130,12 +138,8 @@ async fn compensate(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreErr
 }
 
 async fn seat_changed(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreError> {
-    let Event::Payment(fact) = &record.event else { return Ok(()) };
-    match fact {
-        PaymentFact::PaymentCompleted(payment) | PaymentFact::PaymentCancelled(payment) => {
-            shop.seat_maps.touch(&payment.performance_id);
-        }
-        PaymentFact::PaymentFailed { .. } => {}
+    if let Event::Reservation(fact) = &record.event {
+        shop.seat_maps.touch(&fact.reservation().performance_id);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use edge::Failure;
 use futures_util::{StreamExt, stream};
+use kernel::crash::{self, CrashPoint};
 use kernel::event::{Event, Record};
 use kernel::ports::reservations::InboxEntry;
 use kernel::ports::{Delivery, StoreError, Subscription};
@@ -62,6 +63,7 @@ impl<'a> Inbox<'a> {
         deliveries.retain(|delivery| concerns(&delivery.record.event));
         if !deliveries.is_empty() {
             self.shop.store().receive(&self.from.group, deliveries, self.shop.now()).await?;
+            crash::passing(CrashPoint::InboxKept);
             self.new.notify_one();
         }
         Ok(())
@@ -137,7 +139,9 @@ impl<'a> Inbox<'a> {
             }
         }
         if !done.is_empty() {
+            crash::passing(CrashPoint::InboxWorked);
             store.handled(done, self.shop.now()).await?;
+            crash::passing(CrashPoint::InboxMarked);
         }
         for (entry, error) in faults {
             self.fault(entry, &error).await?;
@@ -157,6 +161,8 @@ impl<'a> Inbox<'a> {
                 Ok(()) => {
                     metrics::counter!("turnline_events_failed_total", "group" => group.clone()).increment(1);
                     tracing::error!(group, event, room = %delivery.record.room, error, "an event could not be handled; it is set aside");
+                    edge::tell_dead_letter(self.shop.ports.log.as_ref(), group, &delivery.record, &error)
+                        .await;
                     return store.discarded(entry).await;
                 }
                 Err(away) => {

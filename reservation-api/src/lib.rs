@@ -6,6 +6,7 @@ mod catalogue;
 mod follow;
 mod inbox;
 mod money;
+mod notifier;
 mod paging;
 mod payments;
 mod problems;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use notifier::{BadWebhook, Webhook};
 use seat_maps::SeatMaps;
 
 #[derive(Debug, Clone)]
@@ -49,6 +51,10 @@ pub struct Config {
     pub sweep_every: Duration,
     /// How long a compensation may take before it is asked for again.
     pub cancel_patience: Duration,
+    /// Where people are told of payments and faults.
+    pub webhook: Option<Webhook>,
+    /// Between two messages to people at least; what happens meanwhile is one message.
+    pub notify_every: Duration,
 }
 
 impl Default for Config {
@@ -60,6 +66,8 @@ impl Default for Config {
             relay_poll: Duration::from_millis(500),
             sweep_every: Duration::from_secs(1),
             cancel_patience: Duration::from_secs(30),
+            webhook: None,
+            notify_every: Duration::from_secs(5),
         }
     }
 }
@@ -145,9 +153,10 @@ impl ReservationApi {
         tokio::join!(
             follow::sessions(&shop, stop.clone()),
             follow::cancellations(&shop, stop.clone()),
-            follow::payments(&shop, stop.clone()),
+            follow::seats(&shop, stop.clone()),
             follow::rebuilds(&shop, stop.clone()),
             follow::rings(&shop, stop.clone()),
+            notifier::run(&shop, stop.clone()),
             sweep::run(&shop, stop.clone()),
         );
         // Last, so that what the others still caused is told.

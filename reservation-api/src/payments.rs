@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use edge::{NoBody, Problem, ProblemBody, StrictJson};
+use kernel::crash::{self, CrashPoint};
 use kernel::ports::reservations::{CancelOutcome, Operation, OwnWish, PayOutcome, PayWish};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -58,6 +59,7 @@ async fn pay(
         traceparent: visitor.traceparent(),
     };
     let (outcome, fresh) = settled(shop.store().pay(wish, now).await?)?;
+    crash::passing(CrashPoint::PaymentKept);
     let count = |result: &'static str| {
         if fresh {
             shop.posted.notify_one();
@@ -146,6 +148,7 @@ async fn cancel(
     visitor.was_heard(&shop, now).await;
     let wish = OwnWish { owner: visitor.owner.clone(), id, key, traceparent: visitor.traceparent() };
     let (outcome, fresh) = settled(shop.store().request_cancel(wish, now).await?)?;
+    crash::passing(CrashPoint::CancelKept);
     match outcome {
         CancelOutcome::Accepted(row) => {
             if fresh {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::crash::{self, CrashPoint};
 use tokio_util::sync::CancellationToken;
 
 use crate::Shop;
@@ -63,12 +64,15 @@ async fn drain(shop: &Shop) -> Result<(), RelayError> {
         let (entries, records): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|entry| (entry.entry, entry.record)).unzip();
         metrics::counter!("turnline_reservation_events_published_total").increment(records.len() as u64);
+        crash::passing(CrashPoint::OutboxRead);
         shop.ports.log.publish(records).await?;
+        crash::passing(CrashPoint::OutboxTold);
         let (marked, next) = tokio::join!(
             shop.store().published(entries, shop.now()),
             shop.store().outbox(told_through, BATCH)
         );
         marked?;
+        crash::passing(CrashPoint::OutboxMarked);
         batch = next?;
     }
     Ok(())

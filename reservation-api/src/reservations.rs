@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use edge::{NoBody, Problem, ProblemBody, StrictJson};
+use kernel::crash::{self, CrashPoint};
 use kernel::ports::reservations::{GiveBackOutcome, HoldOutcome, HoldWish, Operation, OwnWish};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -55,8 +56,10 @@ async fn hold(
         seat_id: body.seat_id,
         max_holds: shop.config.max_holds,
         key,
+        traceparent: visitor.traceparent(),
     };
     let (outcome, fresh) = settled(shop.store().hold(wish, now).await?)?;
+    crash::passing(CrashPoint::HoldKept);
     let refused = |result: &'static str, problem: Problem| {
         metrics::counter!("turnline_reservation_holds_total", "result" => result).increment(1);
         Err(problem)

@@ -143,6 +143,7 @@ async fn hold(store: &PgReservations, number: u64) {
         seat_id: seat.seat_id.clone(),
         max_holds: 1,
         key: None,
+        traceparent: None,
     };
     let held = store.hold(wish, now()).await.unwrap();
     assert!(matches!(held, Answered::Now(HoldOutcome::Held(_))), "{held:?}");

@@ -67,6 +67,16 @@ impl Process {
         }
     }
 
+    /// Whether it has ended by itself; if so it may be started again.
+    pub fn has_ended(&mut self) -> bool {
+        let Some(child) = &mut self.child else { return true };
+        let ended = child.try_wait().expect("to ask for a process").is_some();
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }

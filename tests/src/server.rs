@@ -29,10 +29,14 @@ impl Server {
 
     /// The same, with environment variables.
     pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Server {
+        Server::start_on(Addresses::if_wanted(), args, env).await
+    }
+
+    /// The same on these servers; without any, on files.
+    pub async fn start_on(servers: Option<Addresses>, args: &[&str], env: &[(&str, &str)]) -> Server {
         let secrets = Secrets::random();
         let site = || Site::new(format!("127.0.0.1:{}", free_port()), secrets.clone());
         let dir = TempDir::with_prefix("turnline-test-").expect("a temporary folder");
-        let servers = Addresses::if_wanted();
         let on = servers.iter().flat_map(Addresses::args);
         let mut server = Server {
             process: Process::new("`turnline up`", dir.path().join("server.log")),
@@ -56,6 +60,16 @@ impl Server {
         if let Err(why) = self.spawn_and_wait().await {
             panic!("`turnline up` did not come back: {why}.\n{}", self.log_tail());
         }
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.has_ended()
+    }
+
+    /// From the next start on, without the environment variables it was started with.
+    pub fn forget_env(&mut self) {
+        self.env.clear();
     }
 
     /// `kill -9`, and waits until the process is gone.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
+use kernel::crash::{self, CrashPoint};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::telemetry::Figures;
 
 /// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
 const BACKLOG: u32 = 8_192;
+const CRASH_AT: &str = "TURNLINE_CRASH_AT";
 /// How long a drain may take before the process ends all the same.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -28,6 +30,7 @@ pub async fn run(
     roles: &[Role],
     announce: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<ExitCode> {
+    arm_for_a_test()?;
     // Before anybody is told that we are up.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
     let figures = Figures::start()?;
@@ -75,6 +78,17 @@ pub async fn run(
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A debug build ends itself where a test of crashes wants it to.
+fn arm_for_a_test() -> anyhow::Result<()> {
+    if cfg!(debug_assertions)
+        && let Ok(name) = std::env::var(CRASH_AT)
+    {
+        let point = CrashPoint::parse(&name);
+        crash::arm(point.with_context(|| format!("{CRASH_AT} names no point: {name}"))?);
+    }
+    Ok(())
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

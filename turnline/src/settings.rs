@@ -18,7 +18,7 @@ pub const SECRET: &str = "TURNLINE_SECRET";
 pub const ADMIN_TOKEN: &str = "TURNLINE_ADMIN_TOKEN";
 
 /// Every key of the file and, in capitals behind `TURNLINE_`, of the environment.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "listen",
     "data_dir",
     "demo",
@@ -33,7 +33,11 @@ const KEYS: [&str; 14] = [
     "kafka",
     "database",
     "namespace",
+    WEBHOOK_KEY,
 ];
+
+/// No flag: whoever knows the address may write there, and flags are seen by everybody on the machine.
+const WEBHOOK_KEY: &str = "webhook";
 
 /// What `up` and `serve` have in common.
 #[derive(Debug, Clone, Default, Args, Serialize)]
@@ -155,6 +159,9 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
     pub namespace: String,
+    /// Where people are told of payments and faults: a Slack-compatible webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
 }
 
 impl Default for Settings {
@@ -174,6 +181,7 @@ impl Default for Settings {
             kafka: None,
             database: None,
             namespace: String::new(),
+            webhook: None,
         }
     }
 }
@@ -199,6 +207,7 @@ impl Settings {
         if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) {
             for (key, value) in fields {
                 let value = match value.as_str() {
+                    Some(_) if key == WEBHOOK_KEY => "set, and not shown".to_owned(),
                     Some(address) if address.contains("://") => format!("{:?}", without_password(address)),
                     Some(_) | None => value.to_string(),
                 };
@@ -284,6 +293,7 @@ mod tests {
             redis: server(),
             kafka: server(),
             database: server(),
+            webhook: server(),
             ..Settings::default()
         };
         let fields = serde_json::to_value(every).unwrap();

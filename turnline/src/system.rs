@@ -11,7 +11,7 @@ pub mod secrets;
 use active_queue::ActiveQueue;
 use client_channel::{ChannelConfig, ClientChannel};
 use expiration::Expiration;
-use reservation_api::ReservationApi;
+use reservation_api::{ReservationApi, Webhook};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -61,6 +61,7 @@ impl System {
         let shop = reservation_api::Config {
             max_holds: settings.max_holds,
             charges_enabled: settings.charges || settings.demo,
+            webhook: settings.webhook.as_deref().map(Webhook::parse).transpose()?,
             ..reservation_api::Config::default()
         };
         let channel = channel_config(settings, &node, files);

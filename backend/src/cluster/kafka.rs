@@ -3,7 +3,7 @@
 //! | topic | partitions | kept |
 //! | --- | --- | --- |
 //! | `turnline.rooms`, `.waiting-tokens`, `.active-tokens`, `.progress` | 8 ([`Config::partitions`]) | for ever: a room is rebuilt from them |
-//! | `turnline.payments`, `.payment-cancellations`, `.payment-cancellations.replies` | 8 | 14 days |
+//! | `turnline.reservations`, `.payments`, `.payment-cancellations`, `.payment-cancellations.replies`, `.faults` | 8 | 14 days |
 //! | `<topic>.dlq` | 1: letters are few, and so they have one order | 30 days |
 //!
 //! Missing topics are made at start, on as many brokers as there are, three at most; with three, two have to

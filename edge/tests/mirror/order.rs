@@ -126,7 +126,11 @@ fn seq_of(heard: Result<Followed, RecvError>) -> Option<u64> {
     match heard.expect("the listener keeps up") {
         Followed::Event(record) => match &record.event {
             Event::Room(event) => Some(event.seq),
-            Event::Payment(_) | Event::Cancellation(_) | Event::Reply(_) => panic!("not of a room"),
+            Event::Reservation(_)
+            | Event::Payment(_)
+            | Event::Cancellation(_)
+            | Event::Reply(_)
+            | Event::Fault(_) => panic!("not of a room"),
         },
         Followed::Anew => None,
     }

@@ -120,7 +120,11 @@ impl Consumer for Reader {
 fn seq(delivery: &Delivery) -> Option<u64> {
     match &delivery.record.event {
         Event::Room(event) => Some(event.seq),
-        Event::Payment(_) | Event::Cancellation(_) | Event::Reply(_) => None,
+        Event::Reservation(_)
+        | Event::Payment(_)
+        | Event::Cancellation(_)
+        | Event::Reply(_)
+        | Event::Fault(_) => None,
     }
 }
 

@@ -235,7 +235,11 @@ pub async fn a_history_is_every_event_of_the_room_once<L: EventLog>(log: &L) {
         .into_iter()
         .map(|record| match record.event {
             Event::Room(event) => event,
-            Event::Payment(_) | Event::Cancellation(_) | Event::Reply(_) => unreachable!("rooms only"),
+            Event::Reservation(_)
+            | Event::Payment(_)
+            | Event::Cancellation(_)
+            | Event::Reply(_)
+            | Event::Fault(_) => unreachable!("rooms only"),
         })
         .collect();
     assert_eq!(history, expected);

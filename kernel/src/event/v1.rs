@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
 use crate::policy::Policy;
+use crate::reservation::HoldEnd;
 use crate::words::{Digest, EndReason, LaneName, Number, Ranges, RoomId, Timestamp};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,10 +163,78 @@ pub enum PaymentFact {
     PaymentCancelled(PaymentRef),
 }
 
+/// What every reservation event tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationRef {
+    pub room: RoomId,
+    pub reservation_id: String,
+    pub performance_id: String,
+    pub seat_id: String,
+    /// The visitor's number in the room.
+    pub number: Number,
+    pub amount_minor: i64,
+    pub currency: String,
+}
+
+/// The story of a reservation: held, then confirmed or released; a confirmed one may be cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum ReservationFact {
+    ReservationHeld {
+        #[serde(flatten)]
+        reservation: ReservationRef,
+        /// As of the holding: a hold lasts as long as the visitor's slot, which may be renewed.
+        expires_at: Timestamp,
+    },
+    ReservationConfirmed {
+        #[serde(flatten)]
+        reservation: ReservationRef,
+        payment_id: String,
+    },
+    /// The hold ended unpaid; the seat is free.
+    ReservationReleased {
+        #[serde(flatten)]
+        reservation: ReservationRef,
+        reason: HoldEnd,
+    },
+    /// The money went back; the seat is free.
+    ReservationCancelled {
+        #[serde(flatten)]
+        reservation: ReservationRef,
+        payment_id: String,
+    },
+}
+
+impl ReservationFact {
+    pub fn reservation(&self) -> &ReservationRef {
+        match self {
+            Self::ReservationHeld { reservation, .. }
+            | Self::ReservationConfirmed { reservation, .. }
+            | Self::ReservationReleased { reservation, .. }
+            | Self::ReservationCancelled { reservation, .. } => reservation,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum CancellationFact {
     CancelPaymentRequested(PaymentRef),
+}
+
+/// Something of Turnline's own went wrong, and somebody should look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum FaultFact {
+    FaultFound {
+        room: RoomId,
+        /// Where it was found, such as `expiration` or a consumer's group.
+        place: String,
+        /// Stable: `dead_letter`, `room_figures`.
+        code: String,
+        /// What happened, in words. No visitor is named.
+        detail: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

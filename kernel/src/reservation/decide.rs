@@ -118,6 +118,7 @@ pub fn hold(wish: &HoldWish, facts: HoldFacts, now: Timestamp) -> Decided<HoldOu
         Err(NoHold::Limit) => return Decided::only(HoldOutcome::Limit),
     }
     let reservation = Reservation {
+        room: offer.room,
         reservation_id: wish.reservation_id.clone(),
         performance_id: wish.performance_id.clone(),
         seat_id: wish.seat_id.clone(),
@@ -130,16 +131,21 @@ pub fn hold(wish: &HoldWish, facts: HoldFacts, now: Timestamp) -> Decided<HoldOu
     // A hold on the seat that ran out is written down as over, to make room.
     let mut changes = give_all(&facts.there.into_iter().collect::<Vec<_>>(), Input::Sweep, now).changes;
     changes.push(Change::Held { owner: slot.owner.clone(), place, reservation: reservation.clone() });
+    changes.push(Change::Told(letters::reservation(&reservation, wish.traceparent.clone(), now)));
     Decided { outcome: HoldOutcome::Held(reservation), changes }
 }
 
 /// Of the caller's own reservation.
-pub fn give_back(reservation: Option<Reservation>, now: Timestamp) -> Decided<GiveBackOutcome> {
+pub fn give_back(
+    wish: &OwnWish,
+    reservation: Option<Reservation>,
+    now: Timestamp,
+) -> Decided<GiveBackOutcome> {
     let Some(reservation) = reservation else { return Decided::only(GiveBackOutcome::Unknown) };
     match hold::step(reservation.hold, Input::GiveBack, now) {
         Err(refusal) => Decided::only(GiveBackOutcome::Refused(refusal)),
         Ok(next) => Decided {
-            changes: moved(&reservation, next).into_iter().collect(),
+            changes: moved(&reservation, next, wish.traceparent.as_deref(), now),
             outcome: GiveBackOutcome::Over { performance_id: reservation.performance_id },
         },
     }
@@ -150,8 +156,9 @@ pub fn give_all(reservations: &[Reservation], input: Input, now: Timestamp) -> D
     let mut decided = Decided { outcome: Vec::new(), changes: Vec::new() };
     for reservation in reservations {
         let next = hold::step(reservation.hold, input, now).unwrap_or(hold::Next::Same);
-        if let Some(change) = moved(reservation, next) {
-            decided.changes.push(change);
+        let changes = moved(reservation, next, None, now);
+        if !changes.is_empty() {
+            decided.changes.extend(changes);
             decided.outcome.push(reservation.performance_id.clone());
         }
     }
@@ -187,20 +194,18 @@ pub fn pay(wish: &PayWish, facts: PayFacts, now: Timestamp) -> Decided<PayOutcom
         }
         Verdict::Take { balance_after } => {
             let payment = made(wish, slot, &reservation, Payment::Completed, now);
+            let letter = letters::completed(&owner.room, &payment, wish.traceparent.clone());
             let mut changes = vec![
                 Change::Paid { owner: owner.clone(), payment: payment.clone() },
-                Change::Moved {
-                    reservation_id: payment.reservation_id.clone(),
-                    hold: Hold::Confirmed,
-                    payment_id: Some(payment.payment_id.clone()),
-                },
                 booked(owner, &payment, EntryKind::Payment, balance_after, now),
+                Change::Told(letter),
             ];
+            let paid_for = Reservation { payment_id: Some(payment.payment_id.clone()), ..reservation };
+            let confirmed = hold::Next::Became(Hold::Confirmed);
+            changes.extend(moved(&paid_for, confirmed, wish.traceparent.as_deref(), now));
             let paid = |one: &&Reservation| one.reservation_id != payment.reservation_id;
             let others: Vec<_> = facts.held.iter().filter(paid).cloned().collect();
             changes.extend(end_slot(&owner.room, slot.number, &others, now).changes);
-            let letter = letters::completed(&owner.room, &payment, wish.traceparent.clone());
-            changes.push(Change::Told(letter));
             Decided { outcome: PayOutcome::Completed(payment), changes }
         }
     }
@@ -281,7 +286,7 @@ fn undo(facts: &UndoFacts, now: Timestamp) -> Result<Vec<Change>, Contradiction>
     let wrong = |what: String| Contradiction { payment_id: row.payment_id.clone(), what };
     let paid = facts.reservation.as_ref().ok_or_else(|| wrong("its reservation is not there".to_owned()))?;
     let next = hold::step(paid.hold, Input::Cancel, now).map_err(|refusal| wrong(refusal.to_string()))?;
-    let mut changes: Vec<_> = moved(paid, next).into_iter().collect();
+    let mut changes = moved(paid, next, None, now);
     let balance_after = facts.balance_minor + row.amount_minor;
     changes.push(payment_moved(row));
     changes.push(booked(&facts.owner, row, EntryKind::Refund, balance_after, now));
@@ -289,15 +294,23 @@ fn undo(facts: &UndoFacts, now: Timestamp) -> Result<Vec<Change>, Contradiction>
     Ok(changes)
 }
 
-fn moved(reservation: &Reservation, next: hold::Next) -> Option<Change> {
-    match next {
-        hold::Next::Same => None,
-        hold::Next::Became(hold) => Some(Change::Moved {
-            reservation_id: reservation.reservation_id.clone(),
-            hold,
-            payment_id: reservation.payment_id.clone(),
-        }),
-    }
+/// What it became, and the word of it; that a hold lasts longer is no news.
+fn moved(
+    reservation: &Reservation,
+    next: hold::Next,
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Vec<Change> {
+    let hold::Next::Became(hold) = next else { return Vec::new() };
+    let after = Reservation { hold, ..reservation.clone() };
+    let told = match hold {
+        Hold::Held { .. } => None,
+        Hold::Confirmed | Hold::Released { .. } | Hold::Cancelled => {
+            Some(Change::Told(letters::reservation(&after, traceparent.map(str::to_owned), now)))
+        }
+    };
+    let Reservation { reservation_id, payment_id, .. } = after;
+    [Change::Moved { reservation_id, hold, payment_id }].into_iter().chain(told).collect()
 }
 
 fn payment_moved(row: &PaymentRow) -> Change {

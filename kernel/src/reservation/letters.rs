@@ -1,9 +1,25 @@
 //! What the shop tells, and under which ids: the same happening has the same id, and is told once.
 
+use super::Hold;
 use super::payment::Failure;
-use crate::event::{CancellationFact, Event, PaymentFact, PaymentRef, Record, ReplyFact};
-use crate::ports::reservations::PaymentRow;
+use crate::event::{CancellationFact, Event, PaymentFact, PaymentRef, Record, ReplyFact, ReservationFact};
+use crate::ports::reservations::{PaymentRow, Reservation};
 use crate::words::{RoomId, Timestamp};
+
+/// What a reservation became; it becomes nothing twice, so the same happening has the same id. A hold that
+/// lasts longer is not told.
+pub fn reservation(now_it_is: &Reservation, traceparent: Option<String>, at: Timestamp) -> Record {
+    let reservation = now_it_is.facts();
+    let payment_id = || now_it_is.payment_id.clone().unwrap_or_default();
+    let fact = match now_it_is.hold {
+        Hold::Held { expires_at } => ReservationFact::ReservationHeld { reservation, expires_at },
+        Hold::Confirmed => ReservationFact::ReservationConfirmed { reservation, payment_id: payment_id() },
+        Hold::Released { reason } => ReservationFact::ReservationReleased { reservation, reason },
+        Hold::Cancelled => ReservationFact::ReservationCancelled { reservation, payment_id: payment_id() },
+    };
+    let id = format!("{}.{}", now_it_is.reservation_id, now_it_is.hold.as_str());
+    letter(&now_it_is.room, id, at, traceparent, Event::Reservation(fact))
+}
 
 /// A new payment's event happened when the payment did; so does that of a failed one.
 pub fn completed(room: &RoomId, row: &PaymentRow, traceparent: Option<String>) -> Record {

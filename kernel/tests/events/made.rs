@@ -2,8 +2,12 @@
 
 use kernel::control::Control;
 use kernel::event::v1::{Arrival, Drawn, LaneRun};
-use kernel::event::{CancellationFact, Event, PaymentFact, PaymentRef, ReplyFact, RoomEvent, RoomFact};
+use kernel::event::{
+    CancellationFact, Event, FaultFact, PaymentFact, PaymentRef, ReplyFact, ReservationFact, ReservationRef,
+    RoomEvent, RoomFact,
+};
 use kernel::policy::{LanePolicy, Policy, PrequeueOrder};
+use kernel::reservation::HoldEnd;
 use kernel::words::{Digest, EndReason, LaneName, Number, Ranges, RoomId, Timestamp, hex};
 use proptest::prelude::*;
 
@@ -23,6 +27,12 @@ pub fn type_of(event: &Event) -> &'static str {
             RoomFact::ActiveTokenReleased { .. } => "ActiveTokenReleased",
             RoomFact::RoomProgressed { .. } => "RoomProgressed",
         },
+        Event::Reservation(fact) => match fact {
+            ReservationFact::ReservationHeld { .. } => "ReservationHeld",
+            ReservationFact::ReservationConfirmed { .. } => "ReservationConfirmed",
+            ReservationFact::ReservationReleased { .. } => "ReservationReleased",
+            ReservationFact::ReservationCancelled { .. } => "ReservationCancelled",
+        },
         Event::Payment(fact) => match fact {
             PaymentFact::PaymentCompleted(_) => "PaymentCompleted",
             PaymentFact::PaymentFailed { .. } => "PaymentFailed",
@@ -33,11 +43,12 @@ pub fn type_of(event: &Event) -> &'static str {
             ReplyFact::PaymentCancellationSucceeded(_) => "PaymentCancellationSucceeded",
             ReplyFact::PaymentCancellationFailed { .. } => "PaymentCancellationFailed",
         },
+        Event::Fault(FaultFact::FaultFound { .. }) => "FaultFound",
     }
 }
 
 pub fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![11 => room_event(), 6 => money_event()]
+    prop_oneof![11 => room_event(), 4 => reservation_event(), 6 => money_event(), 1 => fault_event()]
 }
 
 fn room_event() -> impl Strategy<Value = Event> {
@@ -89,6 +100,37 @@ fn active_fact() -> BoxedStrategy<RoomFact> {
     .boxed()
 }
 
+fn reservation_event() -> impl Strategy<Value = Event> {
+    let id = || ".{1,40}";
+    let fact = prop_oneof![
+        (reservation(), time()).prop_map(|(reservation, expires_at)| ReservationFact::ReservationHeld {
+            reservation,
+            expires_at
+        }),
+        (reservation(), id()).prop_map(|(reservation, payment_id)| {
+            ReservationFact::ReservationConfirmed { reservation, payment_id }
+        }),
+        (reservation(), prop::sample::select(HoldEnd::ALL.to_vec()))
+            .prop_map(|(reservation, reason)| ReservationFact::ReservationReleased { reservation, reason }),
+        (reservation(), id()).prop_map(|(reservation, payment_id)| {
+            ReservationFact::ReservationCancelled { reservation, payment_id }
+        }),
+    ];
+    fact.prop_map(Event::Reservation)
+}
+
+fn reservation() -> impl Strategy<Value = ReservationRef> {
+    payment().prop_map(|payment| ReservationRef {
+        room: payment.room,
+        reservation_id: payment.reservation_id,
+        performance_id: payment.performance_id,
+        seat_id: payment.seat_id,
+        number: payment.number,
+        amount_minor: payment.amount_minor,
+        currency: payment.currency,
+    })
+}
+
 fn money_event() -> impl Strategy<Value = Event> {
     let reason = "[a-z_]{1,20}";
     prop_oneof![
@@ -102,6 +144,12 @@ fn money_event() -> impl Strategy<Value = Event> {
             Event::Reply(ReplyFact::PaymentCancellationFailed { payment, reason })
         }),
     ]
+}
+
+fn fault_event() -> impl Strategy<Value = Event> {
+    (room(), "[a-z.-]{1,30}", "[a-z_]{1,20}", ".{1,60}").prop_map(|(room, place, code, detail)| {
+        Event::Fault(FaultFact::FaultFound { room, place, code, detail })
+    })
 }
 
 fn payment() -> impl Strategy<Value = PaymentRef> {

@@ -1,9 +1,12 @@
 //! What the shop tells, in order; and what it does when it hears of a slot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::event::{Event, PaymentFact, Topic};
+use axum::http::Method;
+use kernel::event::{Event, PaymentFact, Record, ReservationFact, Topic};
 use kernel::ports::Clock;
+use kernel::reservation::HoldEnd;
 use kernel::session::{Session, Terms};
 use kernel::words::EndReason;
 
@@ -26,6 +29,47 @@ async fn payments_are_told_in_order_failed_ones_too() {
         (payment.as_str(), buyer.number, "A1")
     );
     assert_eq!(told[1].room, room("demo"));
+    running.drained().await;
+}
+
+#[tokio::test]
+async fn a_reservations_story_is_told_from_its_hold_to_its_end() {
+    let scene = Scene::set(4).await;
+    let running = scene.run();
+    let buyer = scene.buyer(PRICE).await;
+    let bought = scene.hold(&buyer, "A1").await.expect(201).text("reservation_id");
+    let given_back = scene.hold(&buyer, "A2").await.expect(201).text("reservation_id");
+    let path = format!("/v1/reservations/{given_back}");
+    scene.call(Method::DELETE, &path, Some(&buyer.pass), None, None).await.expect(204);
+    // Paying for one seat ends the slot, and the hold on the other.
+    let left = scene.hold(&buyer, "A3").await.expect(201).text("reservation_id");
+    let payment = scene.pay(&buyer, &fresh(), &bought).await.expect(201).text("payment_id");
+    scene.cancel(&buyer, &payment).await.expect(202);
+    let late = scene.hold(&scene.called().await, "A4").await.expect(201).text("reservation_id");
+    scene.advance(300);
+    let told = scene.heard(Topic::Reservations, 9).await;
+    let story = |id: &str| -> Vec<String> {
+        let of = |record: &&Arc<Record>| matches!(&record.event, Event::Reservation(fact) if fact.reservation().reservation_id == id);
+        told.iter().filter(of).map(|record| kind(record)).collect()
+    };
+    assert_eq!(story(&bought), ["ReservationHeld", "ReservationConfirmed", "ReservationCancelled"]);
+    for id in [&given_back, &left, &late] {
+        assert_eq!(story(id), ["ReservationHeld", "ReservationReleased"]);
+    }
+    let reason = |id: &str| {
+        told.iter().find_map(|record| match &record.event {
+            Event::Reservation(ReservationFact::ReservationReleased { reservation, reason })
+                if reservation.reservation_id == id =>
+            {
+                Some(*reason)
+            }
+            _ => None,
+        })
+    };
+    assert_eq!(
+        [&given_back, &left, &late].map(|id| reason(id)),
+        [HoldEnd::GivenBack, HoldEnd::SlotEnded, HoldEnd::Expired].map(Some)
+    );
     running.drained().await;
 }
 

@@ -5,6 +5,7 @@ mod buying;
 mod cancelling;
 mod catalogue;
 mod events;
+mod notifications;
 mod passes;
 mod races;
 mod restarts;

@@ -94,7 +94,7 @@ impl Scene {
         Self::set_with(seats, |config| config).await
     }
 
-    pub async fn set_with(seats: usize, change: fn(Config) -> Config) -> Self {
+    pub async fn set_with(seats: usize, change: impl FnOnce(Config) -> Config) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let scene = Self::open(directory, change);
         for name in ["demo", "other"] {
@@ -106,10 +106,14 @@ impl Scene {
 
     /// The same directory again, as after a restart.
     pub fn reopened(self) -> Self {
+        self.reopened_with(|config| config)
+    }
+
+    pub fn reopened_with(self, change: impl FnOnce(Config) -> Config) -> Self {
         self.store.close();
         self.rooms.close();
         let at = self.clock.now();
-        let again = Self::open(self.directory, |config| config);
+        let again = Self::open(self.directory, change);
         again.clock.0.store(at.as_millis(), Ordering::SeqCst);
         again
     }
@@ -126,7 +130,7 @@ impl Scene {
         again
     }
 
-    fn open(directory: TempDir, change: fn(Config) -> Config) -> Self {
+    fn open(directory: TempDir, change: impl FnOnce(Config) -> Config) -> Self {
         let options = Options { redeliver_every: Some(2) };
         let rooms = Embedded::open(directory.path(), options).unwrap();
         let store = Arc::new(SqliteReservations::open(directory.path()).unwrap());

@@ -76,7 +76,11 @@ impl Story {
             Event::Payment(PaymentFact::PaymentCompleted(payment)) => {
                 self.paid.insert(payment.number);
             }
-            Event::Payment(_) | Event::Cancellation(_) | Event::Reply(_) => {}
+            Event::Reservation(_)
+            | Event::Payment(_)
+            | Event::Cancellation(_)
+            | Event::Reply(_)
+            | Event::Fault(_) => {}
         }
     }
 

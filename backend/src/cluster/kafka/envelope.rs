@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use kernel::event::{CancellationFact, Event, PaymentFact, Record, ReplyFact, RoomEvent, Topic};
+use kernel::event::{
+    CancellationFact, Event, FaultFact, PaymentFact, Record, ReplyFact, ReservationFact, RoomEvent, Topic,
+};
 use kernel::words::{RoomId, Timestamp};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use serde::Deserialize;
@@ -91,9 +93,11 @@ fn event(topic: Topic, value: &[u8]) -> Result<Event, Unreadable> {
         Topic::Rooms | Topic::WaitingTokens | Topic::ActiveTokens | Topic::Progress => {
             Event::Room(parse::<RoomEvent>(value)?)
         }
+        Topic::Reservations => Event::Reservation(parse::<ReservationFact>(value)?),
         Topic::Payments => Event::Payment(parse::<PaymentFact>(value)?),
         Topic::PaymentCancellations => Event::Cancellation(parse::<CancellationFact>(value)?),
         Topic::PaymentCancellationReplies => Event::Reply(parse::<ReplyFact>(value)?),
+        Topic::Faults => Event::Fault(parse::<FaultFact>(value)?),
     })
 }
 
@@ -111,10 +115,12 @@ fn kind_of(value: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     serde_json::from_str::<Tagged<'_>>(value).map(|tagged| tagged.kind)
 }
 
-/// What the event is about: the payment, or else the room.
+/// What the event is about: the reservation or payment, or else the room.
 fn subject(record: &Record) -> &str {
     match &record.event {
         Event::Room(event) => event.room.as_str(),
+        Event::Fault(FaultFact::FaultFound { room, .. }) => room.as_str(),
+        Event::Reservation(fact) => &fact.reservation().reservation_id,
         Event::Payment(
             PaymentFact::PaymentCompleted(payment)
             | PaymentFact::PaymentFailed { payment, .. }

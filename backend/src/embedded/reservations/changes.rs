@@ -1,5 +1,6 @@
 //! What the kernel decided, written down.
 
+use kernel::crash;
 use kernel::ports::reservations::{PaymentRow, Reservation};
 use kernel::reservation::decide::{Change, Decided};
 use kernel::reservation::{Hold, Owner, Payment};
@@ -11,7 +12,10 @@ use super::{Fault, money, outbox};
 
 /// Answers the outcome once its changes are written.
 pub fn keep<T>(db: &Connection, decided: Decided<T>, now: Timestamp) -> Result<T, Fault> {
-    decided.changes.iter().try_for_each(|change| apply(db, change, now))?;
+    for change in &decided.changes {
+        apply(db, change, now)?;
+        crash::written(change);
+    }
     Ok(decided.outcome)
 }
 

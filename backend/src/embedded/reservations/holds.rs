@@ -46,7 +46,7 @@ pub fn give_back(
     now: Timestamp,
 ) -> Result<Answered<GiveBackOutcome>, Fault> {
     keys::once(db, &wish.owner, wish.key.as_ref(), now, || {
-        keep(db, decide::give_back(of_owner(db, &wish.owner, &wish.id)?, now), now)
+        keep(db, decide::give_back(wish, of_owner(db, &wish.owner, &wish.id)?, now), now)
     })
 }
 

@@ -7,7 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row};
 
 pub const RESERVATION: &str = "reservation_id, performance_id, seat_id, number, amount_minor, currency, \
-                               state, reason, expires_at, payment_id";
+                               state, reason, expires_at, payment_id, room";
 pub const PAYMENT: &str = "payment_id, reservation_id, performance_id, seat_id, number, amount_minor, \
                            currency, state, reason, made_at, entry";
 
@@ -57,6 +57,7 @@ pub fn reservation(row: &Row<'_>) -> Result<Reservation> {
         currency: currency_at(row, 5)?,
         hold: hold_at(row, 6)?,
         payment_id: row.get(9)?,
+        room: room_at(row, 10)?,
     })
 }
 

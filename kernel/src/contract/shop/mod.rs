@@ -132,6 +132,7 @@ pub fn hold_wish(slot: &Slot, seat: &str) -> HoldWish {
         seat_id: seat.to_owned(),
         max_holds: MAX_HOLDS,
         key: None,
+        traceparent: None,
     }
 }
 
@@ -236,6 +237,10 @@ pub(crate) fn kind(event: &Event) -> String {
     json["type"].as_str().unwrap().to_owned()
 }
 
+pub(crate) fn kinds(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| kind(&record.event)).collect()
+}
+
 pub(crate) async fn told_kinds(store: &dyn ReservationStore) -> Vec<String> {
-    told(store).await.iter().map(|record| kind(&record.event)).collect()
+    kinds(&told(store).await)
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    PRICE, balance, charge, charge_wish, hall, hold, kind, open_shop, own_wish, pay, pay_wish, seat, told,
-    told_kinds, try_hold, try_pay, visitor,
+    PRICE, balance, charge, charge_wish, hall, hold, kind, kinds, open_shop, own_wish, pay, pay_wish, seat,
+    told, told_kinds, try_hold, try_pay, visitor,
 };
 use crate::contract::T0;
-use crate::event::{Event, PaymentFact, PaymentRef, ReplyFact};
+use crate::event::{Event, PaymentFact, PaymentRef, ReplyFact, ReservationFact};
 use crate::ports::ReservationStore;
 use crate::ports::reservations::{
     Answered, Caller, CancelOutcome, ChargeOutcome, Compensated, GiveBackOutcome, HoldOutcome, Operation,
@@ -44,9 +44,12 @@ pub async fn a_payment_takes_the_price_and_confirms(store: Store) {
     assert_eq!((confirmed.hold, confirmed.payment_id.as_deref()), (Hold::Confirmed, Some("p")));
     assert_eq!(store.payment(&ann.owner, "p").await.unwrap(), Some(row.clone()));
     let events = told(&*store).await;
-    assert_eq!(events.len(), 1);
-    assert_eq!(events[0].event, Event::Payment(PaymentFact::PaymentCompleted(row.facts(&hall()))));
-    assert_eq!((&events[0].room, events[0].at), (&hall(), T0));
+    assert_eq!(kinds(&events), ["ReservationHeld", "PaymentCompleted", "ReservationConfirmed"]);
+    assert_eq!(events[1].event, Event::Payment(PaymentFact::PaymentCompleted(row.facts(&hall()))));
+    let (reservation, payment_id) = (confirmed.facts(), "p".to_owned());
+    let fact = ReservationFact::ReservationConfirmed { reservation, payment_id };
+    assert_eq!(events[2].event, Event::Reservation(fact));
+    assert!(events.iter().all(|told| (&told.room, told.at) == (&hall(), T0)));
 }
 
 pub async fn a_payment_ends_the_slot_and_its_other_holds(store: Store) {
@@ -72,7 +75,7 @@ pub async fn a_payment_without_money_fails_and_the_hold_stays(store: Store) {
     assert_eq!(row.payment, Payment::Failed { reason: Failure::InsufficientBalance });
     assert_eq!(balance(&*store, &ann).await, PRICE - 1);
     assert_eq!(seat(&*store, 0, T0).await, SeatState::Held);
-    assert_eq!(told_kinds(&*store).await, ["PaymentFailed"]);
+    assert_eq!(told_kinds(&*store).await, ["ReservationHeld", "PaymentFailed"]);
     // The same key says the same even when there is money by now; a new key tries again.
     charge(&*store, &ann, "ch2", 1).await;
     let again = store.pay(pay_wish(&ann, "p", &reservation), T0).await.unwrap();
@@ -94,7 +97,9 @@ pub async fn a_late_payment_fails_and_takes_nothing(store: Store) {
     let late = try_pay(&*store, &returned, "p2", &reservation, at).await;
     assert!(matches!(late, PayOutcome::Failed(_, Failure::HoldExpired)), "{late:?}");
     assert_eq!((balance(&*store, &ann).await, balance(&*store, &bob).await), (PRICE, PRICE));
-    assert_eq!(told_kinds(&*store).await, ["PaymentFailed", "PaymentFailed"]);
+    let story =
+        ["ReservationHeld", "ReservationReleased", "PaymentFailed", "ReservationHeld", "PaymentFailed"];
+    assert_eq!(told_kinds(&*store).await, story);
 }
 
 pub async fn a_renewal_on_its_way_counts_for_a_payment(store: Store) {
@@ -119,7 +124,9 @@ pub async fn a_repeated_payment_is_the_same_payment(store: Store) {
     let changed = PayWish { caller: outside, reservation_id: other, key: body, ..wish };
     assert_eq!(store.pay(changed, T0).await.unwrap(), Answered::OtherBody);
     assert_eq!(balance(&*store, &ann).await, PRICE);
-    assert_eq!(told_kinds(&*store).await, ["PaymentCompleted"]);
+    let held = ["ReservationHeld", "ReservationHeld"];
+    let paid = ["PaymentCompleted", "ReservationConfirmed", "ReservationReleased"];
+    assert_eq!(told_kinds(&*store).await, [&held[..], &paid[..]].concat());
 }
 
 pub async fn a_confirmed_seat_is_not_given_back(store: Store) {
@@ -149,7 +156,15 @@ pub async fn a_cancellation_gives_money_and_seat_back_once(store: Store) {
     assert_eq!(balance(&*store, &ann).await, PRICE);
     assert_eq!(
         told_kinds(&*store).await,
-        ["PaymentCompleted", "CancelPaymentRequested", "PaymentCancelled", "PaymentCancellationSucceeded"]
+        [
+            "ReservationHeld",
+            "PaymentCompleted",
+            "ReservationConfirmed",
+            "CancelPaymentRequested",
+            "ReservationCancelled",
+            "PaymentCancelled",
+            "PaymentCancellationSucceeded"
+        ]
     );
     // Asking again is answered as it stands, and tells nothing more.
     asked_to_cancel(&store, &ann, "p").await;

@@ -84,6 +84,7 @@ pub struct HoldWish {
     /// Seats held at once by one slot, at most.
     pub max_holds: u64,
     pub key: Option<CallKey>,
+    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

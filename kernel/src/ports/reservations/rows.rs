@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{PaymentRef, Record};
+use crate::event::{PaymentRef, Record, ReservationRef};
 use crate::ports::Delivery;
 use crate::reservation::{Currency, EntryKind, Hold, Payment, Seat};
 use crate::words::{Number, RoomId, Timestamp};
@@ -45,6 +45,7 @@ pub struct SeatPlan {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
+    pub room: RoomId,
     pub reservation_id: String,
     pub performance_id: String,
     pub seat_id: String,
@@ -54,6 +55,21 @@ pub struct Reservation {
     pub hold: Hold,
     /// The payment that confirmed it, also after it was cancelled.
     pub payment_id: Option<String>,
+}
+
+impl Reservation {
+    /// What its events tell.
+    pub fn facts(&self) -> ReservationRef {
+        ReservationRef {
+            room: self.room.clone(),
+            reservation_id: self.reservation_id.clone(),
+            performance_id: self.performance_id.clone(),
+            seat_id: self.seat_id.clone(),
+            number: self.number,
+            amount_minor: self.amount_minor,
+            currency: self.currency.to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! What the kernel decided, written down.
 
+use kernel::crash;
 use kernel::event::Record;
 use kernel::ports::reservations::{Entry, PaymentRow, Reservation};
 use kernel::reservation::decide::{Change, Decided};
@@ -15,6 +16,7 @@ use crate::cluster::postgres::fault::Fault;
 pub async fn keep<T>(db: &mut PgConnection, decided: Decided<T>, now: Timestamp) -> Result<T, Fault> {
     for change in &decided.changes {
         apply(db, change, now).await?;
+        crash::written(change);
     }
     Ok(decided.outcome)
 }

@@ -85,7 +85,7 @@ pub async fn give_back(
         return Ok(Done::Undo(before));
     }
     let found = of_owner_locked(db, &wish.owner, &wish.id).await?;
-    let outcome = keep(db, decide::give_back(found, now), now).await?;
+    let outcome = keep(db, decide::give_back(wish, found, now), now).await?;
     keys::settle(db, &wish.owner, wish.key.as_ref(), outcome).await
 }
 

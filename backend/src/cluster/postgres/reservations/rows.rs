@@ -13,7 +13,7 @@ use crate::cluster::postgres::fault::Fault;
 macro_rules! reservation_columns {
     () => {
         "reservation_id, performance_id, seat_id, number, amount_minor, currency, state, reason, \
-         expires_at, payment_id"
+         expires_at, payment_id, room"
     };
 }
 /// What [`payment`] reads, in its order.
@@ -61,6 +61,7 @@ pub fn reservation(row: &PgRow) -> Result<Reservation, Fault> {
         currency: currency_at(row, 5)?,
         hold: hold_at(row, 6)?,
         payment_id: row.try_get(9)?,
+        room: room_at(row, 10)?,
     })
 }
 
