@@ -81,6 +81,16 @@ fn key(operation: Operation, key: &str) -> CallKey {
     CallKey { operation, key: key.to_owned(), body: Digest::of(&[b"body"]) }
 }
 
+#[tokio::test]
+async fn a_ledger_is_only_ever_added_to() {
+    let replicas = Replicas::open(1, 1).await;
+    replicas.stores[0].charge(charge_wish(&visitor(1), "ch", PRICE), T0).await.unwrap();
+    for change in ["UPDATE ledger SET amount_minor = 1", "DELETE FROM ledger"] {
+        let refused = sqlx::query(change).execute(&mut replicas.schema.aside().await).await.unwrap_err();
+        assert!(refused.to_string().contains("only ever added to"), "{change}: {refused}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seat_goes_to_one_of_all_who_want_it() {
     const SEATS: usize = 6;

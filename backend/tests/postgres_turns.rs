@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use backend::cluster::postgres::PgReservations;
 use kernel::contract::T0;
-use kernel::contract::shop::{charge_wish, concert, hold_wish, pay_wish, visitor};
+use kernel::contract::shop::{charge_wish, concert, hold_wish, pay_wish, told, visitor};
 use kernel::event::{Event, Record, RoomEvent, RoomFact};
-use kernel::ports::reservations::{Answered, OutboxEntry, PayOutcome};
+use kernel::ports::reservations::{Answered, PayOutcome};
 use kernel::ports::{Delivery, Place, ReservationStore, StoreError};
 use kernel::words::EndReason;
 use postgres_scene::Schema;
@@ -44,12 +44,9 @@ async fn buy(store: &PgReservations, number: u64) {
     assert!(matches!(paid, Answered::Now(PayOutcome::Completed(_))), "{paid:?}");
 }
 
+/// What a replica is given of the outbox.
 async fn to_tell(store: &PgReservations) -> Vec<String> {
-    ids(&store.outbox(0, 100).await.unwrap())
-}
-
-fn ids(entries: &[OutboxEntry]) -> Vec<String> {
-    entries.iter().map(|entry| entry.record.id.clone()).collect()
+    store.outbox(100).await.unwrap().entries.into_iter().map(|entry| entry.record.id).collect()
 }
 
 fn ended(number: u64) -> Delivery {
@@ -79,11 +76,42 @@ async fn one_replica_tells_until_it_closes() {
     assert_eq!(to_tell(&two).await, BOUGHT);
     assert!(to_tell(&one).await.is_empty(), "it is not its turn");
     two.close().await;
-    assert!(matches!(two.outbox(0, 9).await, Err(StoreError::Unavailable(_))));
-    let entries =
-        eventually(async || Some(one.outbox(0, 9).await.unwrap()).filter(|some| !some.is_empty())).await;
-    one.published(entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
+    assert!(matches!(two.outbox(9).await, Err(StoreError::Unavailable(_))));
+    let batch =
+        eventually(async || Some(one.outbox(9).await.unwrap()).filter(|some| !some.entries.is_empty())).await;
+    one.published(batch.part, batch.entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
     assert!(to_tell(&one).await.is_empty());
+}
+
+/// Each is given what the other does not have in hand, and a reservation's story is never torn.
+#[tokio::test]
+async fn replicas_share_the_telling() {
+    let (_schema, one, two) = two().await;
+    for number in 2..=20 {
+        buy(&one, number).await;
+    }
+    let (mut told, mut shares) = (Vec::new(), [0, 0]);
+    while told.len() < 20 * BOUGHT.len() {
+        // Both have something in hand at a time.
+        let batches = [one.outbox(100).await.unwrap(), two.outbox(100).await.unwrap()];
+        assert!(batches[0].part != batches[1].part || batches.iter().any(|batch| batch.entries.is_empty()));
+        for (at, (store, batch)) in [&one, &two].into_iter().zip(batches).enumerate() {
+            shares[at] += batch.entries.len();
+            let entries = batch.entries.iter().map(|entry| entry.entry).collect();
+            told.extend(batch.entries.into_iter().map(|entry| entry.record.id));
+            store.published(batch.part, entries, T0).await.unwrap();
+        }
+    }
+    for number in 1..=20 {
+        let story = [
+            format!("r-{number}-A{number}.held"),
+            format!("p-{number}.completed"),
+            format!("r-{number}-A{number}.confirmed"),
+        ];
+        let of = |id: &&String| story.contains(id);
+        assert_eq!(told.iter().filter(of).cloned().collect::<Vec<_>>(), story, "once, and in order");
+    }
+    assert!(shares.iter().all(|share| *share >= BOUGHT.len()), "{shares:?}");
 }
 
 #[tokio::test]
@@ -97,7 +125,7 @@ async fn the_turn_passes_on_when_its_holders_connection_dies() {
     assert_eq!(ended, 1);
     eventually(async || (!to_tell(&two).await.is_empty()).then_some(())).await;
     // The former holder hears of it by its failing look, and then waits for its turn as anybody.
-    assert!(matches!(one.outbox(0, 9).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(one.outbox(9).await, Err(StoreError::Unavailable(_))));
     assert!(to_tell(&one).await.is_empty());
     assert_eq!(to_tell(&two).await, BOUGHT);
 }
@@ -126,19 +154,14 @@ async fn what_is_committed_late_is_told_all_the_same() {
     let mut late = aside.begin().await.unwrap();
     copy_letter(&mut late, "late").await;
     buy(&two, 2).await;
-    let entries = one.outbox(0, 100).await.unwrap();
-    assert_eq!(entries.len(), 2 * BOUGHT.len());
-    let last = entries[entries.len() - 1].entry;
-    one.published(entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
-    assert!(one.outbox(last, 100).await.unwrap().is_empty());
+    assert_eq!(told(&one).await.len(), 2 * BOUGHT.len());
+    assert!(to_tell(&one).await.is_empty());
     late.commit().await.unwrap();
-    let round = one.outbox(0, 100).await.unwrap();
-    assert_eq!(ids(&round), ["late"]);
-    assert!(round[0].entry < last);
+    assert_eq!(to_tell(&one).await, ["late"]);
 }
 
 async fn copy_letter(db: &mut PgConnection, id: &str) {
-    let copy = "INSERT INTO outbox (event_id, room, event, made_at) SELECT $1, room, event, made_at FROM outbox LIMIT 1";
+    let copy = "INSERT INTO outbox (event_id, room, event, made_at, part) SELECT $1, room, event, made_at, part FROM outbox LIMIT 1";
     sqlx::query(copy).bind(id).execute(db).await.unwrap();
 }
 
@@ -150,15 +173,11 @@ async fn who_has_the_turn_is_rung_for_what_others_leave() {
     // The first answer tells that listening begins.
     tokio::join!(one.rung(), two.rung());
     assert!(tokio::time::timeout(A_WHILE, one.rung()).await.is_err(), "nobody rang yet");
-    buy(&two, 2).await;
-    tokio::time::timeout(SOON, one.rung()).await.unwrap();
-    while tokio::time::timeout(A_WHILE, one.rung()).await.is_ok() {}
     two.receive("holds", vec![ended(3)], T0).await.unwrap();
     tokio::time::timeout(SOON, one.rung()).await.unwrap();
     while tokio::time::timeout(A_WHILE, one.rung()).await.is_ok() {}
     // Its own work is no news to it, and it need not wake anybody for it.
     assert!(tokio::time::timeout(A_WHILE, two.rung()).await.is_err());
-    buy(&one, 4).await;
     one.receive("holds", vec![ended(5)], T0).await.unwrap();
     assert!(tokio::time::timeout(A_WHILE, one.rung()).await.is_err());
     assert!(tokio::time::timeout(A_WHILE, two.rung()).await.is_err());
@@ -187,8 +206,8 @@ async fn ringing_outlives_its_connections() {
     // Listening anew counts as a ring: some may have been missed.
     tokio::time::timeout(SOON, one.rung()).await.unwrap();
     // The turn went with the connection, so the first look fails and the second takes it anew.
-    eventually(async || one.outbox(0, 9).await.ok().filter(|entries| !entries.is_empty())).await;
-    buy(&two, 2).await;
+    eventually(async || one.inbox("holds", T0, 9).await.ok()).await;
+    two.receive("holds", vec![ended(1)], T0).await.unwrap();
     tokio::time::timeout(SOON, one.rung()).await.unwrap();
-    assert_eq!(to_tell(&one).await.len(), 2 * BOUGHT.len());
+    assert_eq!(one.inbox("holds", T0, 9).await.unwrap().len(), 1);
 }

@@ -117,6 +117,26 @@ impl Record {
 }
 
 impl Event {
+    /// Whose story this belongs to, which is told in its order: a reservation with all of its payments; else
+    /// the room.
+    pub fn story(&self) -> &str {
+        match self {
+            Self::Reservation(fact) => &fact.reservation().reservation_id,
+            Self::Payment(
+                PaymentFact::PaymentCompleted(payment)
+                | PaymentFact::PaymentFailed { payment, .. }
+                | PaymentFact::PaymentCancelled(payment),
+            )
+            | Self::Cancellation(CancellationFact::CancelPaymentRequested(payment))
+            | Self::Reply(
+                ReplyFact::PaymentCancellationSucceeded(payment)
+                | ReplyFact::PaymentCancellationFailed { payment, .. },
+            ) => &payment.reservation_id,
+            Self::Room(event) => event.room.as_str(),
+            Self::Fault(FaultFact::FaultFound { room, .. }) => room.as_str(),
+        }
+    }
+
     pub fn topic(&self) -> Topic {
         match self {
             Self::Room(event) => match &event.fact {

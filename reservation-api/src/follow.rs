@@ -102,7 +102,7 @@ async fn slot_moved(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreErr
     let Event::Room(event) = &record.event else { return Ok(()) };
     if let RoomFact::ActiveTokenReleased { number, .. } = &event.fact {
         let freed = shop.store().end_slot(&event.room, *number, shop.now()).await?;
-        freed.iter().for_each(|performance_id| shop.seat_maps.touch(performance_id));
+        freed.iter().for_each(|performance_id| shop.seats_moved(performance_id));
     }
     if let RoomFact::ActiveTokenRenewed { number, expires_at } = &event.fact {
         shop.store().extend_slot(&event.room, *number, *expires_at, shop.now()).await?;
@@ -119,7 +119,7 @@ async fn compensate(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreErr
     crash::passing(CrashPoint::RefundKept);
     let result = match compensated {
         Compensated::Done { performance_id } => {
-            shop.seat_maps.touch(&performance_id);
+            shop.seats_moved(&performance_id);
             "cancelled"
         }
         Compensated::Already => "repeated",

@@ -107,6 +107,12 @@ impl Shop {
         self.ports.clock.now()
     }
 
+    /// A seat was held, sold or freed here: lists show it from now on, and there is something to be told.
+    fn seats_moved(&self, performance_id: &str) {
+        self.seat_maps.touch(performance_id);
+        self.posted.notify_one();
+    }
+
     fn store(&self) -> &dyn ReservationStore {
         self.ports.store.as_ref()
     }

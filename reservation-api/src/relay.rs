@@ -1,10 +1,12 @@
-//! The outbox on its way to the event log: in order, woken at once by what this node wrote, and by a poll.
-//! An event is marked only after the log has it, so a crash in between tells it twice and never not at all.
+//! The outbox on its way to the event log: each reservation's story in order, woken at once by what this node
+//! wrote, and by a poll; replicas share the parts of the outbox. An event is marked only after the log has it,
+//! so a crash in between tells it twice and never not at all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::crash::{self, CrashPoint};
+use kernel::ports::reservations::OutboxBatch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Shop;
@@ -53,27 +55,24 @@ enum RelayError {
     Log(#[from] kernel::ports::LogError),
 }
 
-/// Tells everything that is in the outbox. What was told is marked while the next is read: the marks are
-/// not on anybody's way.
+/// Tells everything that is in the outbox and that no other replica is telling.
 async fn drain(shop: &Shop) -> Result<(), RelayError> {
-    let mut batch = shop.store().outbox(0, BATCH).await?;
-    while let (Some(oldest), Some(newest)) = (batch.first(), batch.last()) {
+    loop {
+        let OutboxBatch { part, entries } = shop.store().outbox(BATCH).await?;
+        let Some(oldest) = entries.first() else { return Ok(()) };
         let lag_ms = shop.now().since(oldest.record.at);
         metrics::histogram!("turnline_reservation_outbox_lag_seconds").record(lag_ms as f64 / 1000.0);
-        let told_through = newest.entry;
-        let (entries, records): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|entry| (entry.entry, entry.record)).unzip();
-        metrics::counter!("turnline_reservation_events_published_total").increment(records.len() as u64);
+        let (told, records): (Vec<_>, Vec<_>) =
+            entries.into_iter().map(|entry| (entry.entry, entry.record)).unzip();
+        let count = records.len() as u64;
         crash::passing(CrashPoint::OutboxRead);
-        shop.ports.log.publish(records).await?;
+        if let Err(error) = shop.ports.log.publish(records).await {
+            shop.store().published(part, Vec::new(), shop.now()).await?;
+            return Err(error.into());
+        }
         crash::passing(CrashPoint::OutboxTold);
-        let (marked, next) = tokio::join!(
-            shop.store().published(entries, shop.now()),
-            shop.store().outbox(told_through, BATCH)
-        );
-        marked?;
+        shop.store().published(part, told, shop.now()).await?;
         crash::passing(CrashPoint::OutboxMarked);
-        batch = next?;
+        metrics::counter!("turnline_reservation_events_published_total").increment(count);
     }
-    Ok(())
 }

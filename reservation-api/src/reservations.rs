@@ -67,7 +67,7 @@ async fn hold(
     match outcome {
         HoldOutcome::Held(reservation) => {
             if fresh {
-                shop.seat_maps.touch(&reservation.performance_id);
+                shop.seats_moved(&reservation.performance_id);
                 metrics::counter!("turnline_reservation_holds_total", "result" => "held").increment(1);
             }
             // What a hold was when it was made is what every repeat of the call is told.
@@ -143,7 +143,7 @@ async fn give_back(
     let (outcome, _) = settled(shop.store().give_back(wish, now).await?)?;
     match outcome {
         GiveBackOutcome::Over { performance_id } => {
-            shop.seat_maps.touch(&performance_id);
+            shop.seats_moved(&performance_id);
             Ok(StatusCode::NO_CONTENT)
         }
         GiveBackOutcome::Refused(refusal) => Err(hold_refused(refusal)),

@@ -36,7 +36,7 @@ pub async fn run(shop: &Arc<Shop>, stop: CancellationToken) {
 
 async fn sweep(shop: &Shop, round: u64, now: Timestamp) -> Result<(), StoreError> {
     let freed = shop.store().sweep(now, AT_ONCE).await?;
-    freed.iter().for_each(|performance_id| shop.seat_maps.touch(performance_id));
+    freed.iter().for_each(|performance_id| shop.seats_moved(performance_id));
     let patience = u64::try_from(shop.config.cancel_patience.as_millis()).unwrap_or(u64::MAX);
     let recalled = shop.store().recall_cancellations(now.minus_millis(patience), AT_ONCE, now).await?;
     if recalled > 0 {

@@ -201,11 +201,11 @@ async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_either_replica_wrote_is_told_at_once_by_the_one_whose_turn_it_is() {
+async fn what_any_replica_wrote_is_told_at_once() {
     let town = Town::new();
     let (one, two) = (town.replica(NEVER).await, town.replica(NEVER).await);
     open_shop(&one.store, 20).await;
-    // Written past the services: nobody in them rings, only the database does, for one of the two.
+    // Written past the services: nobody in them rings, only the database does, for the other replicas.
     for (number, store) in [(1, &one.store), (2, &two.store), (3, &one.store), (4, &two.store)] {
         buy(store, number).await;
     }

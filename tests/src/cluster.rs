@@ -7,7 +7,6 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::task::block_in_place;
@@ -152,18 +151,6 @@ impl Cluster {
         let mut answer = [0; 5];
         stream.read_exact(&mut answer).expect("an answer of Redis");
         assert_eq!(&answer, b"+OK\r\n", "the answer to FLUSHALL");
-    }
-
-    /// Makes a concert of one performance, with so many seats, all of one price.
-    pub async fn concert(&self, room: &str, seats: u64) {
-        let body = json!({
-            "id": room, "title": "Midsummer Night", "room": room, "currency": "EUR",
-            "performances": [{
-                "performance_id": format!("{room}-1"), "starts_at": "2030-06-21T19:30:00Z",
-                "seats": { "count": seats, "amount_minor": 5_000 },
-            }],
-        });
-        self.admin("POST", "/concerts").json(&body).send().await.expect(201);
     }
 
     fn replica(&mut self, role: Role, index: usize) -> &mut Replica {

@@ -65,6 +65,18 @@ impl Site {
         );
     }
 
+    /// Makes a concert of one performance, with so many seats, all of one price.
+    pub async fn concert(&self, room: &str, seats: u64) {
+        let body = json!({
+            "id": room, "title": "Midsummer Night", "room": room, "currency": "EUR",
+            "performances": [{
+                "performance_id": format!("{room}-1"), "starts_at": "2030-06-21T19:30:00Z",
+                "seats": { "count": seats, "amount_minor": 5_000 },
+            }],
+        });
+        self.admin("POST", "/concerts").json(&body).send().await.expect(201);
+    }
+
     /// How many wait, as the room's public state says.
     pub async fn waiting(&self, room: &str) -> u64 {
         let room = self.get(&format!("/v1/rooms/{room}")).send().await.expect(200);

@@ -210,11 +210,16 @@ impl ReservationStore for SqliteReservations {
         self.writer.run(move |db| holds::sweep(db, now, limit)).await
     }
 
-    async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.readers.run(move |db| outbox::unpublished(db, after, limit)).await
+    async fn outbox(&self, limit: usize) -> Result<OutboxBatch, StoreError> {
+        // One process has the file, and one relay in it tells everything.
+        let entries = self.readers.run(move |db| outbox::unpublished(db, limit)).await?;
+        Ok(OutboxBatch { part: 0, entries })
     }
 
-    async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
+    async fn published(&self, _part: u8, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         self.writer.run(move |db| outbox::published(db, &entries, now)).await
     }
 

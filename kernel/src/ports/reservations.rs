@@ -100,12 +100,14 @@ pub trait ReservationStore: Send + Sync {
     /// Writes down which holds ran out; answers the performances whose seats came free.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError>;
 
-    /// The oldest events after an entry that are not marked as published, in order. One replica at a time
-    /// works a store's outbox: the others are answered none, until it ends. An event that was kept late may
-    /// stand before some that were told, so each new round begins at the beginning.
-    async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
+    /// Takes events that are not marked as published, the oldest of some part of the outbox, in order; no
+    /// other replica is given that part until [`ReservationStore::published`] gives it back, or this one
+    /// ends. All that happens to one reservation, its payments among it, is in one part. Nothing: everything
+    /// was told, or others are telling it.
+    async fn outbox(&self, limit: usize) -> Result<OutboxBatch, StoreError>;
 
-    async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
+    /// Marks events of a part as published and gives the part back; with none it only gives it back.
+    async fn published(&self, part: u8, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError>;
 
     /// Puts a room's events back into the outbox that were marked as published since then, as far as they
     /// are kept; answers how many. Consumers know them again by their ids.

@@ -1,5 +1,6 @@
 //! Cancellations: asked for over HTTP, carried out over the event log, answered there.
 
+use kernel::contract::shop::told;
 use kernel::event::{CancellationFact, Event, PaymentRef, Record, ReplyFact, Topic};
 use kernel::ports::{Clock, EventLog};
 
@@ -95,9 +96,7 @@ async fn a_cancellation_that_was_lost_is_asked_for_again() {
     let payment = scene.buy(&buyer, "A1").await;
     scene.cancel(&buyer, &payment).await.expect(202);
     // The request is marked as told, and nobody ever heard it.
-    let store: &dyn kernel::ports::ReservationStore = &*scene.store;
-    let entries = store.outbox(0, 100).await.unwrap().iter().map(|entry| entry.entry).collect();
-    store.published(entries, scene.clock.now()).await.unwrap();
+    told(&*scene.store).await;
     let running = scene.run();
     scene.advance(31);
     let path = format!("/v1/payments/{payment}");

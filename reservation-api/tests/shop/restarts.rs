@@ -42,7 +42,7 @@ async fn a_cancellation_goes_on_after_a_restart() {
     running.drained().await;
     assert_eq!((scene.balance(&buyer).await, scene.seat("A1").await.as_str()), (PRICE, "free"));
     // A drained service has told everything, and does nothing twice when it starts again.
-    assert!(scene.store.outbox(0, 10).await.unwrap().is_empty());
+    assert!(scene.store.outbox(10).await.unwrap().entries.is_empty());
     let scene = scene.reopened();
     let running = scene.run();
     scene.heard(Topic::PaymentCancellationReplies, 1).await;

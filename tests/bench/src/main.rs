@@ -9,6 +9,8 @@ mod redis_tick;
 mod restart;
 mod rooms;
 mod servers;
+mod shop;
+mod shop_reads;
 mod slots;
 mod wrk;
 
@@ -21,8 +23,17 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MEASUREMENTS: [&str; 7] =
-    ["joins", "slots", "restart", "redis-joins", "redis-memory", "redis-tick", "kafka-slots"];
+const MEASUREMENTS: [&str; 9] = [
+    "joins",
+    "slots",
+    "restart",
+    "shop",
+    "shop-reads",
+    "redis-joins",
+    "redis-memory",
+    "redis-tick",
+    "kafka-slots",
+];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -46,6 +57,8 @@ async fn main() -> anyhow::Result<()> {
             "joins" => joins::measure().await,
             "slots" => slots::measure().await,
             "restart" => restart::measure().await,
+            "shop" => shop::measure().await,
+            "shop-reads" => shop_reads::measure().await,
             "redis-joins" => redis_joins::measure(&figures).await,
             "redis-memory" => redis_memory::measure().await,
             "redis-tick" => redis_tick::measure().await,

@@ -51,6 +51,10 @@ impl Servers {
             .collect()
     }
 
+    pub fn database(&self) -> String {
+        self.services.postgres.url()
+    }
+
     pub fn redis(&self) -> Redis {
         Redis { port: self.services.redis.port().to_string() }
     }

@@ -17,7 +17,15 @@ pub struct Run {
     pub p99_ms: f64,
 }
 
-const SCRIPT: &str = r#"
+const REPORT: &str = r#"
+done = function(summary, latency)
+  local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
+  io.write(string.format("REPORT %f %f %f %d\n", summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000, bad))
+end
+"#;
+
+const JOINS: &str = r#"
 local base = { ["Content-Type"] = "application/json" }
 local keyed = KEYED
 local seed = SEED
@@ -29,22 +37,33 @@ request = function()
   end
   return wrk.format("POST", nil, base, "{}")
 end
-done = function(summary, latency)
-  local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
-  io.write(string.format("REPORT %f %f %f %d\n", summary.requests / summary.duration * 1e6,
-    latency:percentile(50) / 1000, latency:percentile(99) / 1000, bad))
+"#;
+
+const GETS: &str = r#"
+local paths = { PATHS }
+local at = 0
+request = function()
+  at = at % #paths + 1
+  return wrk.format("GET", paths[at])
 end
 "#;
 
 /// Posts joins as fast as they are answered; each under a key of its own when `keyed`.
 pub async fn joins(url: String, keyed: bool, seed: u64) -> anyhow::Result<Run> {
-    tokio::task::spawn_blocking(move || run(&url, keyed, seed)).await?
+    let script = JOINS.replace("KEYED", &keyed.to_string()).replace("SEED", &seed.to_string());
+    tokio::task::spawn_blocking(move || run(&url, &script)).await?
 }
 
-fn run(url: &str, keyed: bool, seed: u64) -> anyhow::Result<Run> {
+/// Gets these paths in turns as fast as they are answered.
+pub async fn gets(url: String, paths: &[String]) -> anyhow::Result<Run> {
+    let paths: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
+    let script = GETS.replace("PATHS", &paths.join(", "));
+    tokio::task::spawn_blocking(move || run(&url, &script)).await?
+}
+
+fn run(url: &str, script_of: &str) -> anyhow::Result<Run> {
     let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
-    let text = SCRIPT.replace("KEYED", &keyed.to_string()).replace("SEED", &seed.to_string());
-    std::fs::write(script.path(), text)?;
+    std::fs::write(script.path(), format!("{script_of}{REPORT}"))?;
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}s"), "-s"])
         .arg(script.path())

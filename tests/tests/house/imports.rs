@@ -40,6 +40,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// Knows databases; and `bench`, whose floors are bare ones.
+const MAY_KNOW_DATABASES: [&str; 2] = ["backend", "bench"];
 const DATABASES: &[&str] = &["rusqlite", "redis", "rdkafka", "sqlx", "tokio-postgres", "fjall", "redb"];
 const IMPURE: &[&str] =
     &["tokio", "axum", "reqwest", "hyper", "rand", "getrandom", "uuid", "async-std", "chrono", "tracing"];
@@ -79,7 +81,8 @@ pub fn between_crates(tree: &Tree) -> Vec<String> {
 /// Database and broker clients anywhere but in `backend`.
 pub fn of_databases(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
-    for manifest in tree.manifests().filter(|manifest| package_name(manifest) != "backend") {
+    for manifest in tree.manifests().filter(|manifest| !MAY_KNOW_DATABASES.contains(&package_name(manifest)))
+    {
         for dependency in dependencies(manifest, &["dependencies", "dev-dependencies", "build-dependencies"])
         {
             if DATABASES.contains(&dependency.name.as_str()) {

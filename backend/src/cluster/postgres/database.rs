@@ -33,9 +33,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 type Step = (i64, &'static str, &'static str);
 const REGISTRY: [Step; 1] =
     [(1, "registry", include_str!("../../../migrations/postgres/registry/0001_registry.sql"))];
-const RESERVATIONS: [Step; 2] = [
+const RESERVATIONS: [Step; 4] = [
     (1, "shop", include_str!("../../../migrations/postgres/reservations/0001_shop.sql")),
     (2, "inbox", include_str!("../../../migrations/postgres/reservations/0002_inbox.sql")),
+    (3, "append_only", include_str!("../../../migrations/postgres/reservations/0003_append_only.sql")),
+    (4, "outbox_parts", include_str!("../../../migrations/postgres/reservations/0004_outbox_parts.sql")),
 ];
 
 #[derive(Debug, Clone, Copy)]

@@ -27,8 +27,10 @@ use turns::Turns;
 
 /// A concert of many seats is written in many statements.
 const MANY_STATEMENTS: u32 = 6;
-/// Whose turn it is to tell what happened.
-const TELLING: &str = "outbox";
+/// Whose turn it is to tell what happened in a part of the outbox.
+fn telling(part: u8) -> String {
+    format!("outbox/{part}")
+}
 
 /// Whose turn it is to work on what a consumer received.
 fn working(consumer: &str) -> String {
@@ -56,6 +58,13 @@ impl PgReservations {
         self.turns.close().await;
         self.bell.close();
         self.database.close().await;
+    }
+
+    /// There may be something to be told. Our own relay knows; others may be at less work, and a process may
+    /// have none.
+    fn rings<T>(&self, written: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.bell.pull();
+        written
     }
 
     /// There may be something to do: whoever has the turn should hear, if it is another.
@@ -94,7 +103,7 @@ impl ReservationStore for PgReservations {
     }
 
     async fn hold(&self, wish: HoldWish, now: Timestamp) -> Result<Answered<HoldOutcome>, StoreError> {
-        self.database.transact(|db| Work::of(holds::hold(db, &wish, now))).await
+        self.rings(self.database.transact(|db| Work::of(holds::hold(db, &wish, now))).await)
     }
 
     async fn reservation(
@@ -110,13 +119,11 @@ impl ReservationStore for PgReservations {
         wish: OwnWish,
         now: Timestamp,
     ) -> Result<Answered<GiveBackOutcome>, StoreError> {
-        self.database.transact(|db| Work::of(holds::give_back(db, &wish, now))).await
+        self.rings(self.database.transact(|db| Work::of(holds::give_back(db, &wish, now))).await)
     }
 
     async fn pay(&self, wish: PayWish, now: Timestamp) -> Result<Answered<PayOutcome>, StoreError> {
-        let paid = self.database.transact(|db| Work::of(payments::pay(db, &wish, now))).await;
-        self.left_for(TELLING);
-        paid
+        self.rings(self.database.transact(|db| Work::of(payments::pay(db, &wish, now))).await)
     }
 
     async fn payment(&self, owner: &Owner, payment_id: &str) -> Result<Option<PaymentRow>, StoreError> {
@@ -132,15 +139,11 @@ impl ReservationStore for PgReservations {
         wish: OwnWish,
         now: Timestamp,
     ) -> Result<Answered<CancelOutcome>, StoreError> {
-        let asked = self.database.transact(|db| Work::of(payments::request_cancel(db, &wish, now))).await;
-        self.left_for(TELLING);
-        asked
+        self.rings(self.database.transact(|db| Work::of(payments::request_cancel(db, &wish, now))).await)
     }
 
     async fn compensate(&self, payment: &PaymentRef, now: Timestamp) -> Result<Compensated, StoreError> {
-        let done = self.database.transact(|db| Work::of(payments::compensate(db, payment, now))).await;
-        self.left_for(TELLING);
-        done
+        self.rings(self.database.transact(|db| Work::of(payments::compensate(db, payment, now))).await)
     }
 
     async fn recall_cancellations(
@@ -152,7 +155,7 @@ impl ReservationStore for PgReservations {
         let recalled =
             self.database.transact(|db| Work::of(payments::recall(db, asked_before, limit, now))).await?;
         if recalled > 0 {
-            self.left_for(TELLING);
+            self.bell.pull();
         }
         Ok(recalled)
     }
@@ -175,7 +178,7 @@ impl ReservationStore for PgReservations {
         number: Number,
         now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
-        self.database.transact(|db| Work::of(holds::end_slot(db, room, number, now))).await
+        self.rings(self.database.transact(|db| Work::of(holds::end_slot(db, room, number, now))).await)
     }
 
     async fn extend_slot(
@@ -193,22 +196,32 @@ impl ReservationStore for PgReservations {
         if self.database.run(|db| Work::of(holds::nothing_due(db, now))).await? {
             return Ok(Vec::new());
         }
-        self.database.transact(|db| Work::of(holds::sweep(db, now, limit))).await
+        self.rings(self.database.transact(|db| Work::of(holds::sweep(db, now, limit))).await)
     }
 
-    async fn outbox(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        let ours = self.turns.look(TELLING, |db| Work::of(outbox::unpublished(db, after, limit))).await?;
-        Ok(ours.unwrap_or_default())
+    async fn outbox(&self, limit: usize) -> Result<OutboxBatch, StoreError> {
+        for part in self.database.run(|db| Work::of(outbox::parts(db))).await? {
+            let turn = telling(part);
+            let ours = self.turns.look(&turn, |db| Work::of(outbox::unpublished(db, part, limit))).await?;
+            match ours {
+                Some(entries) if !entries.is_empty() => return Ok(OutboxBatch { part, entries }),
+                // Somebody told them since we saw the part.
+                Some(_) => self.turns.pass_on(&turn).await?,
+                None => {}
+            }
+        }
+        Ok(OutboxBatch::default())
     }
 
-    async fn published(&self, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
-        self.database.run(|db| Work::of(outbox::published(db, &entries, now))).await
+    async fn published(&self, part: u8, entries: Vec<u64>, now: Timestamp) -> Result<(), StoreError> {
+        if !entries.is_empty() {
+            self.database.run(|db| Work::of(outbox::published(db, &entries, now))).await?;
+        }
+        self.turns.pass_on(&telling(part)).await
     }
 
     async fn retell(&self, room: &RoomId, published_since: Timestamp) -> Result<u64, StoreError> {
-        let again = self.database.run(|db| Work::of(outbox::retell(db, room, published_since))).await?;
-        self.left_for(TELLING);
-        Ok(again)
+        self.rings(self.database.run(|db| Work::of(outbox::retell(db, room, published_since))).await)
     }
 
     async fn receive(

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/reservations/0001_shop.sql"),
     include_str!("../../../migrations/sqlite/reservations/0002_inbox.sql"),
+    include_str!("../../../migrations/sqlite/reservations/0003_append_only.sql"),
 ];
 
 /// How long another process may hold the file while it migrates.

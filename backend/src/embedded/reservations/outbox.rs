@@ -17,12 +17,12 @@ pub fn add(db: &Connection, record: &Record) -> Result<(), Fault> {
     Ok(())
 }
 
-pub fn unpublished(db: &Connection, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, Fault> {
+pub fn unpublished(db: &Connection, limit: usize) -> Result<Vec<OutboxEntry>, Fault> {
     let mut rows = db.prepare_cached(
         "SELECT entry, event_id, room, traceparent, event, made_at FROM outbox
-         WHERE published_at IS NULL AND entry > ? ORDER BY entry LIMIT ?",
+         WHERE published_at IS NULL ORDER BY entry LIMIT ?",
     )?;
-    let mut rows = rows.query([int(after), int(limit as u64)])?;
+    let mut rows = rows.query([int(limit as u64)])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let event: String = row.get(4)?;

@@ -11,8 +11,8 @@ use crate::contract::T0;
 use crate::event::{Event, Record};
 use crate::ports::ReservationStore;
 use crate::ports::reservations::{
-    Added, Answered, CallKey, Caller, ChargeOutcome, ChargeWish, HoldOutcome, HoldWish, Operation, OwnWish,
-    PageRange, PayOutcome, PayWish, PaymentRow, Reservation,
+    Added, Answered, CallKey, Caller, ChargeOutcome, ChargeWish, HoldOutcome, HoldWish, Operation,
+    OutboxBatch, OwnWish, PageRange, PayOutcome, PayWish, PaymentRow, Reservation,
 };
 use crate::reservation::concert::rows_of_seats;
 use crate::reservation::{Concert, Currency, Owner, Performance, SeatState, Slot};
@@ -224,11 +224,19 @@ pub(crate) async fn seat(store: &dyn ReservationStore, place: usize, now: Timest
     taken.iter().find(|(at, _)| *at == place).map_or(SeatState::Free, |(_, state)| *state)
 }
 
-/// Everything in the outbox, told now.
-pub(crate) async fn told(store: &dyn ReservationStore) -> Vec<Record> {
-    let entries = store.outbox(0, 1_000).await.unwrap();
-    store.published(entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
-    entries.into_iter().map(|entry| entry.record).collect()
+/// Everything in the outbox, told now; in the order of the entries, over all parts.
+pub async fn told(store: &dyn ReservationStore) -> Vec<Record> {
+    let mut all = Vec::new();
+    loop {
+        let OutboxBatch { part, entries } = store.outbox(1_000).await.unwrap();
+        if entries.is_empty() {
+            break;
+        }
+        store.published(part, entries.iter().map(|entry| entry.entry).collect(), T0).await.unwrap();
+        all.extend(entries);
+    }
+    all.sort_by_key(|entry| entry.entry);
+    all.into_iter().map(|entry| entry.record).collect()
 }
 
 /// The `type` of an event.

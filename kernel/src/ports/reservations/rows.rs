@@ -118,6 +118,14 @@ pub struct Entry {
     pub at: Timestamp,
 }
 
+/// Events to be told together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OutboxBatch {
+    /// Of the outbox; what is in one part is told in its order.
+    pub part: u8,
+    pub entries: Vec<OutboxEntry>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxEntry {
     /// Ascending in the order in which things happened.

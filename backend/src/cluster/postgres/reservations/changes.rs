@@ -8,6 +8,7 @@ use kernel::reservation::{Hold, Owner, Payment};
 use kernel::words::Timestamp;
 use sqlx::PgConnection;
 
+use super::outbox::part_of;
 use super::rows::time;
 use crate::cluster::postgres::database::int;
 use crate::cluster::postgres::fault::Fault;
@@ -154,7 +155,8 @@ async fn book(db: &mut PgConnection, owner: &Owner, entry: &Entry, balance_after
 async fn tell(db: &mut PgConnection, record: &Record) -> Result<(), Fault> {
     let event = serde_json::to_string(&record.event).map_err(|error| Fault::Broken(error.to_string()))?;
     sqlx::query(
-        "INSERT INTO outbox (event_id, room, traceparent, event, made_at) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO outbox (event_id, room, traceparent, event, made_at, part)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (event_id) DO NOTHING",
     )
     .bind(&record.id)
@@ -162,6 +164,7 @@ async fn tell(db: &mut PgConnection, record: &Record) -> Result<(), Fault> {
     .bind(record.traceparent.as_deref())
     .bind(event)
     .bind(time(record.at))
+    .bind(i16::from(part_of(&record.event)))
     .execute(db)
     .await?;
     Ok(())

@@ -1,23 +1,41 @@
 //! What happened and is yet to be told; and the forgetting of what nobody asks for any more.
 
-use kernel::event::Record;
+use kernel::event::{Event, Record};
 use kernel::ports::reservations::OutboxEntry;
-use kernel::words::{RoomId, Timestamp};
+use kernel::words::{Digest, RoomId, Timestamp};
 use sqlx::{PgConnection, Row};
 
 use super::rows::{room_at, time, time_at, uint_at};
 use crate::cluster::postgres::database::int;
 use crate::cluster::postgres::fault::Fault;
 
+/// Parts that several replicas may tell at a time.
+const PARTS: u8 = 8;
+
+/// The part that tells this story, always the same.
+pub fn part_of(event: &Event) -> u8 {
+    Digest::of(&[event.story().as_bytes()]).0[0] % PARTS
+}
+
+/// Parts in which something is to be told, that with the oldest first.
+pub async fn parts(db: &mut PgConnection) -> Result<Vec<u8>, Fault> {
+    let parts: Vec<i16> = sqlx::query_scalar(
+        "SELECT part FROM outbox WHERE published_at IS NULL GROUP BY part ORDER BY min(entry)",
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(parts.into_iter().filter_map(|part| u8::try_from(part).ok()).collect())
+}
+
 /// An entry that was committed late, below others that were told before it, is among them as soon as it is
-/// there: what is told is marked one by one. What happens to one payment is committed in the order of its
-/// entries, because it waits for the payment's row.
-pub async fn unpublished(db: &mut PgConnection, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, Fault> {
+/// there: what is told is marked one by one. What happens to one reservation is committed in the order of its
+/// entries, because it waits for the reservation's or the payment's row.
+pub async fn unpublished(db: &mut PgConnection, part: u8, limit: usize) -> Result<Vec<OutboxEntry>, Fault> {
     let rows = sqlx::query(
         "SELECT entry, event_id, room, traceparent, event, made_at FROM outbox
-         WHERE published_at IS NULL AND entry > $1 ORDER BY entry LIMIT $2",
+         WHERE published_at IS NULL AND part = $1 ORDER BY entry LIMIT $2",
     )
-    .bind(int(after))
+    .bind(i16::from(part))
     .bind(int(limit as u64))
     .fetch_all(db)
     .await?;

@@ -46,7 +46,7 @@ impl Turns {
                 if !self.take(db, what).await? {
                     return Ok(None);
                 }
-                tracing::info!(what, "this replica takes its turn");
+                tracing::debug!(what, "this replica takes its turn");
             }
             look(db).done().await.map(Some)
         };
@@ -58,6 +58,25 @@ impl Turns {
             self.held.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
         looked.map_err(StoreError::from)
+    }
+
+    /// Passes one turn on; one that is not ours is nobody's concern.
+    pub async fn pass_on(&self, what: &str) -> Result<(), StoreError> {
+        let mut session = self.session.lock().await;
+        let Some(db) = session.as_mut().filter(|_| self.ours(what)) else { return Ok(()) };
+        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(what);
+        let passed = sqlx::query("SELECT pg_advisory_unlock(hashtextextended($1 || '/turn/' || $2, 0))")
+            .bind(self.database.schema())
+            .bind(what)
+            .execute(db);
+        let passed = tokio::time::timeout(self.database.patience(), passed).await;
+        let passed = passed.map_err(|_| Fault::TimedOut).and_then(|done| done.map_err(Fault::from));
+        if passed.is_err() {
+            // The locks go with the session, and what was taken on it is taken anew.
+            *session = None;
+            self.held.write().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        passed.map(|_| ()).map_err(StoreError::from)
     }
 
     /// Passes every turn on.

@@ -1,8 +1,6 @@
 //! The process ends at every point between two steps of a purchase and of its cancelling, and is started again:
 //! the seat is sold once, the money is where it belongs, and the slot is free for the next. On files, and on
 //! Redis, Kafka and PostgreSQL.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
