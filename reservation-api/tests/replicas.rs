@@ -4,6 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use backend::clock::SystemClock;
 use backend::cluster::postgres::{Database, PgReservations};
 use backend::embedded::{Embedded, Options};
@@ -21,6 +24,7 @@ use reservation_api::{Config, Ports, ReservationApi};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 const PRICE: i64 = 5_000;
 /// How long anything may take.
@@ -36,6 +40,7 @@ struct Town {
 }
 
 struct Replica {
+    router: Router,
     store: Arc<PgReservations>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -59,7 +64,9 @@ impl Town {
 
     async fn replica(&self, look_every: Duration) -> Replica {
         let store = self.store().await;
-        let config = Config { relay_poll: look_every, sweep_every: NEVER, ..Config::default() };
+        // What is remembered is never old by itself: only an event makes it so.
+        let config =
+            Config { relay_poll: look_every, sweep_every: NEVER, cache_ttl: NEVER, ..Config::default() };
         let ports = Ports {
             store: store.clone(),
             rooms: Arc::new(self.log.clone()),
@@ -69,9 +76,10 @@ impl Town {
             pass_key: PassKey::new(b"a secret of the test").unwrap(),
             admin: AdminToken::new("the-admin-token"),
         };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(ReservationApi::new(config, ports).run(stop.clone()));
-        Replica { store, stop, task }
+        let (stop, api) = (CancellationToken::new(), ReservationApi::new(config, ports));
+        let (router, _) = api.routes().split_for_parts();
+        let task = tokio::spawn(api.run(stop.clone()));
+        Replica { router, store, stop, task }
     }
 
     /// Hears a topic from its beginning until all of these came.
@@ -92,6 +100,15 @@ impl Town {
 }
 
 impl Replica {
+    /// The state of the second seat, as this replica's list shows it.
+    async fn second_seat(&self) -> String {
+        let request = Request::get("/v1/performances/c-1/seats").body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let list: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        list["items"][1]["state"].as_str().unwrap().to_owned()
+    }
+
     async fn drained(self) {
         self.stop.cancel();
         tokio::time::timeout(SOON, self.task).await.unwrap().unwrap();
@@ -214,6 +231,26 @@ async fn what_any_replica_wrote_is_told_at_once() {
     let told: Vec<_> = (1..=5).map(|number| format!("p-{number}.completed")).collect();
     town.heard(Topic::Payments, &told).await;
     outsider.close().await;
+    one.drained().await;
+    two.drained().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_moved_no_other_remembers_otherwise() {
+    let town = Town::new();
+    let (one, two) = (town.replica(NEVER).await, town.replica(NEVER).await);
+    open_shop(&one.store, 20).await;
+    assert_eq!([one.second_seat().await, two.second_seat().await], ["free", "free"]);
+    hold(&one.store, 1).await;
+    for (replica, name) in [(&one, "one"), (&two, "two")] {
+        eventually(&format!("replica {name} shows it as held"), async || {
+            (replica.second_seat().await == "held").then_some(())
+        })
+        .await;
+    }
+    one.store.end_slot(&hall(), 1, now()).await.unwrap();
+    eventually("the other shows it as free", async || (two.second_seat().await == "free").then_some(()))
+        .await;
     one.drained().await;
     two.drained().await;
 }

@@ -15,8 +15,8 @@ use turnline_tests::{Demo, Server, eventually, fresh_key};
 use xtask::services::Services;
 
 const BUYERS: u64 = 20;
-/// Kafka is away for as long as these take together.
-const BETWEEN: Duration = Duration::from_millis(1_500);
+/// Kafka is away for as long as these take together: a minute.
+const BETWEEN: Duration = Duration::from_secs(3);
 const PRICE: i64 = 5_000;
 const BOUND: Duration = Duration::from_secs(90);
 
