@@ -45,7 +45,7 @@ pub async fn rings(shop: &Arc<Shop>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = shop.store().rung() => {}
         }
-        for work in [&shop.posted, &shop.slots_moved, &shop.cancellations_asked] {
+        for work in [&shop.moved, &shop.slots_moved, &shop.cancellations_asked] {
             work.notify_one();
         }
     }

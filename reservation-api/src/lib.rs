@@ -95,8 +95,10 @@ struct Shop {
     config: Config,
     ports: Ports,
     seat_maps: SeatMaps,
-    /// Rung when there is something new in the outbox.
+    /// Rung when there is something in the outbox that somebody waits for.
     posted: Notify,
+    /// Rung when there is something else in it, such as a hold: it is told a moment later, with what follows.
+    moved: Notify,
     /// Rung when there is something new in the inbox of these.
     slots_moved: Notify,
     cancellations_asked: Notify,
@@ -110,7 +112,7 @@ impl Shop {
     /// A seat was held, sold or freed here: lists show it from now on, and there is something to be told.
     fn seats_moved(&self, performance_id: &str) {
         self.seat_maps.touch(performance_id);
-        self.posted.notify_one();
+        self.moved.notify_one();
     }
 
     fn store(&self) -> &dyn ReservationStore {
@@ -135,6 +137,7 @@ impl ReservationApi {
             ports,
             seat_maps,
             posted: Notify::new(),
+            moved: Notify::new(),
             slots_moved: Notify::new(),
             cancellations_asked: Notify::new(),
         };

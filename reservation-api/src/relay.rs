@@ -1,5 +1,5 @@
-//! The outbox on its way to the event log: each reservation's story in order, woken at once by what this node
-//! wrote, and by a poll; replicas share the parts of the outbox. An event is marked only after the log has it,
+//! The outbox on its way to the event log: each reservation's story in order, woken at once by what somebody
+//! waits for, a moment later by what only moved a seat, and by a poll; replicas share the parts of the outbox. An event is marked only after the log has it,
 //! so a crash in between tells it twice and never not at all.
 
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use crate::Shop;
 const BATCH: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What moved a seat is told with what follows it within so long, mostly its payment: each telling is a commit
+/// of the log and one of the outbox.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// Tries to tell the rest after the stop; what is left is told at the next start.
 const LAST_TRIES: u32 = 3;
 
@@ -36,6 +39,7 @@ pub async fn run(shop: Arc<Shop>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = shop.posted.notified() => {}
+            () = moved(&shop) => {}
             () = tokio::time::sleep(rest) => {}
         }
     }
@@ -45,6 +49,11 @@ pub async fn run(shop: Arc<Shop>, stop: CancellationToken) {
             Err(error) => tracing::warn!(%error, "the outbox could not be told at the end"),
         }
     }
+}
+
+async fn moved(shop: &Shop) {
+    shop.moved.notified().await;
+    tokio::time::sleep(TOGETHER).await;
 }
 
 #[derive(Debug, thiserror::Error)]
