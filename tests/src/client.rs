@@ -1,10 +1,15 @@
 //! HTTP as a caller sees it: a request being made, and an answer with its JSON at hand.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::Site;
+use crate::{Site, eventually};
+
+/// How long a call is repeated that the server had no room for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request being made.
 pub struct Call {
@@ -78,6 +83,18 @@ impl Call {
     pub async fn send(self) -> Answer {
         let line = self.line.clone();
         self.try_send().await.unwrap_or_else(|error| panic!("{line} got no answer: {error}"))
+    }
+
+    /// As a careful caller: an answer that says to repeat the call (503) is followed, for a while. For a crowd on
+    /// a slow machine, where the store has callers wait in line.
+    pub async fn served(self) -> Answer {
+        let line = self.line.clone();
+        eventually(&format!("{line} is served"), PATIENCE, async || {
+            let again = self.request.try_clone().expect("a body that can be sent twice");
+            let answer = Call { request: again, line: line.clone() }.send().await;
+            (answer.status != 503).then_some(answer)
+        })
+        .await
     }
 
     /// For times when the server may be away.

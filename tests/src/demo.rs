@@ -27,7 +27,7 @@ impl Demo {
         let mut seats = Vec::new();
         let mut query = String::new();
         loop {
-            let page = server.get(&format!("{}{query}", self.seats_path())).send().await.expect(200);
+            let page = server.get(&format!("{}{query}", self.seats_path())).served().await.expect(200);
             seats.extend(page.items());
             match page.json["next"].as_str() {
                 Some(next) => query = format!("?cursor={next}"),
@@ -65,7 +65,7 @@ impl Demo {
     }
 
     pub async fn balance(&self, server: &Site, pass: &str) -> i64 {
-        server.get("/v1/balance").bearer(pass).send().await.expect(200).number_of("amount_minor")
+        server.get("/v1/balance").bearer(pass).served().await.expect(200).number_of("amount_minor")
     }
 }
 

@@ -121,35 +121,46 @@ impl Purchase {
         .await
     }
 
-    async fn is_sold(&self, reservation: &str) {
-        let (server, point) = (&self.server, self.point);
-        let read = server.get(&format!("/v1/reservations/{reservation}")).bearer(&self.pass).send().await;
-        assert_eq!(read.expect(200).json["state"], "confirmed", "{point:?}");
-        assert_eq!(self.demo.sold(server).await, 1, "{point:?}");
+    /// What is there, whether or not the process ends over the question.
+    async fn read(&mut self, path: &str) -> Answer {
+        let (path, pass) = (path.to_owned(), self.pass.clone());
+        let what = format!("{path} is read");
+        let answer = self.until(&what, async |site, _| {
+            let call = site.get(&path).bearer(&pass);
+            call.try_send().await.ok().filter(|answer| answer.status != 503)
+        });
+        answer.await.expect(200)
+    }
+
+    async fn is_sold(&mut self, reservation: &str) {
+        let point = self.point;
+        let read = self.read(&format!("/v1/reservations/{reservation}")).await;
+        assert_eq!(read.json["state"], "confirmed", "{point:?}");
+        let seats = self.read(&self.demo.seats_path()).await.items();
+        assert_eq!(seats.iter().filter(|seat| seat["state"] == "sold").count(), 1, "{point:?}: {seats:?}");
         self.ledger_is(&[-self.price, self.price]).await;
     }
 
-    async fn is_given_back(&self, reservation: &str) {
-        let (server, point) = (&self.server, self.point);
-        let read = server.get(&format!("/v1/reservations/{reservation}")).bearer(&self.pass).send().await;
-        assert_eq!(read.expect(200).json["state"], "cancelled", "{point:?}");
+    async fn is_given_back(&mut self, reservation: &str) {
+        let point = self.point;
+        let read = self.read(&format!("/v1/reservations/{reservation}")).await;
+        assert_eq!(read.json["state"], "cancelled", "{point:?}");
         eventually(&format!("{point:?}: the seat is free"), BOUND, async || {
-            (self.demo.list(server).await[0]["state"] == "free").then_some(())
+            (self.demo.list(&self.server).await[0]["state"] == "free").then_some(())
         })
         .await;
         self.ledger_is(&[self.price, -self.price, self.price]).await;
         assert_eq!(self.crashes, 1, "{point:?}");
-        let room = server.get("/v1/rooms/demo").send().await.expect(200);
+        let room = self.read("/v1/rooms/demo").await;
         assert_eq!((room.number_of("active"), room.number_of("waiting")), (1, 0), "{point:?}");
     }
 
     /// The newest first; and the balance is its sum.
-    async fn ledger_is(&self, amounts: &[i64]) {
-        let ledger =
-            self.server.get("/v1/balance/ledger").bearer(&self.pass).send().await.expect(200).items();
+    async fn ledger_is(&mut self, amounts: &[i64]) {
+        let ledger = self.read("/v1/balance/ledger").await.items();
         let told: Vec<i64> = ledger.iter().map(|line| line["amount_minor"].as_i64().unwrap()).collect();
         assert_eq!(told, amounts, "{:?}: {ledger:?}", self.point);
-        let balance = self.demo.balance(&self.server, &self.pass).await;
+        let balance = self.read("/v1/balance").await.number_of("amount_minor");
         assert_eq!(balance, amounts.iter().sum::<i64>(), "{:?}", self.point);
     }
 }

@@ -24,12 +24,7 @@ const BOUND: Duration = Duration::from_secs(90);
 async fn payments_succeed_without_kafka_and_are_told_once_and_in_order_when_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut services = block_in_place(|| Services::start(&dir.path().join("servers"))).unwrap();
-    let addresses = Addresses {
-        redis: services.redis.url(),
-        kafka: services.kafka.url(),
-        database: services.postgres.url(),
-        namespace: String::new(),
-    };
+    let addresses = Addresses::of(&services);
     let server = Server::start_on(Some(addresses.clone()), &["--charges"], &[]).await;
     server.room("sale", &json!({ "capacity": BUYERS, "claim_seconds": 300, "grace_seconds": 300 })).await;
     server.concert("sale", BUYERS).await;

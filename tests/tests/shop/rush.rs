@@ -54,7 +54,7 @@ async fn rush(on: Option<Addresses>) {
     })
     .await;
     eventually("every slot is free", BOUND, async || {
-        let room = server.get("/v1/rooms/sale").send().await.expect(200);
+        let room = server.get("/v1/rooms/sale").served().await.expect(200);
         (room.number_of("active") == 0 && room.number_of("waiting") == 0).then_some(())
     })
     .await;
@@ -92,12 +92,12 @@ impl Shop<'_> {
             let path = format!("/v1/payments/{}", paid.text_of("payment_id"));
             self.twice(&pass, &format!("{path}/cancel"), &Value::Null).await.expect(202);
             eventually("the money is back", BOUND, async || {
-                let read = self.server.get(&path).bearer(&pass).send().await.expect(200);
+                let read = self.server.get(&path).bearer(&pass).served().await.expect(200);
                 (read.json["state"] == "cancelled").then_some(())
             })
             .await;
         }
-        let ledger = self.server.get("/v1/balance/ledger").bearer(&pass).send().await.expect(200).items();
+        let ledger = self.server.get("/v1/balance/ledger").bearer(&pass).served().await.expect(200).items();
         let sum: i64 = ledger.iter().map(|line| line["amount_minor"].as_i64().unwrap()).sum();
         assert_eq!(ledger.len(), if cancels { 3 } else { 2 }, "a call counted twice: {ledger:?}");
         assert_eq!(sum, if cancels { PRICE } else { 0 });
@@ -127,7 +127,7 @@ impl Shop<'_> {
         let call = || {
             let call = self.server.post(path).bearer(pass).key(&key);
             let call = if body.is_null() { call } else { call.json(body) };
-            call.send()
+            call.served()
         };
         let (first, second) = tokio::join!(call(), call());
         // A refusal changes nothing and is judged anew: the seat may come free between the two.
