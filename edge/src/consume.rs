@@ -185,7 +185,7 @@ where
         if faults == ATTEMPTS {
             metrics::counter!("turnline_events_failed_total", "group" => group.to_owned()).increment(1);
             tracing::error!(group, event = record.id, room = %record.room, %error, "an event could not be handled; it is set aside");
-            return set_aside(desk, delivery, &error.to_string(), faults).await;
+            return set_aside_for_sure(desk, delivery, &error.to_string(), faults).await;
         }
         tracing::warn!(group, event = record.id, faults, %error, "an event could not be handled; trying again");
         rest(desk.stop, pause).await;
@@ -194,12 +194,12 @@ where
 }
 
 /// Tries until the log has taken it: going on without would lose the event. False when we were told to stop.
-async fn set_aside(desk: &Desk<'_>, delivery: &Delivery, error: &str, attempts: u32) -> bool {
+async fn set_aside_for_sure(desk: &Desk<'_>, delivery: &Delivery, error: &str, attempts: u32) -> bool {
     if desk.start == StartAt::Tail {
         return true;
     }
     let mut pause = FIRST_PAUSE;
-    while let Err(away) = desk.log.set_aside(desk.group, delivery, error, attempts).await {
+    while let Err(away) = set_aside(desk.log, desk.group, delivery, error, attempts).await {
         tracing::warn!(group = desk.group, event = delivery.record.id, error = %away, "an event cannot be set aside; trying again");
         rest(desk.stop, pause).await;
         if desk.stop.is_cancelled() {
@@ -207,19 +207,35 @@ async fn set_aside(desk: &Desk<'_>, delivery: &Delivery, error: &str, attempts: 
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tell_dead_letter(desk.log, desk.group, &delivery.record, error).await;
     true
 }
 
-/// Best effort: the letter itself is kept, and lists show it. That of a fault is not told, or it might have no end.
-pub async fn tell_dead_letter(log: &dyn EventLog, group: &str, record: &Record, error: &str) {
-    if matches!(record.event, Event::Fault(_)) {
-        return;
+/// Puts an event to the dead letters, and tells of it as a fault; not that of a fault, or it might have no end.
+///
+/// # Errors
+/// The log has not taken it.
+pub async fn set_aside(
+    log: &dyn EventLog,
+    group: &str,
+    delivery: &Delivery,
+    error: &str,
+    attempts: u32,
+) -> Result<(), LogError> {
+    log.set_aside(group, delivery, error, attempts).await?;
+    let record = &delivery.record;
+    if !matches!(record.event, Event::Fault(_)) {
+        let detail = format!("event {} could not be handled: {error}", record.id);
+        tell_fault(log, Record::fault(&record.room, group, "dead_letter", &record.id, detail, record.at))
+            .await;
     }
-    let detail = format!("event {} could not be handled: {error}", record.id);
-    let fault = Record::fault(&record.room, group, "dead_letter", &record.id, detail, record.at);
-    if let Err(away) = log.publish(vec![fault]).await {
-        tracing::warn!(group, event = record.id, error = %away, "a dead letter could not be told of");
+    Ok(())
+}
+
+/// Best effort: what a fault is about is in the logs and figures as well.
+pub async fn tell_fault(log: &dyn EventLog, fault: Record) {
+    let (id, room) = (fault.id.clone(), fault.room.clone());
+    if let Err(error) = log.publish(vec![fault]).await {
+        tracing::warn!(fault = id, %room, %error, "a fault could not be told of");
     }
 }
 

@@ -16,7 +16,7 @@ mod standing;
 pub use admin::{AdminToken, require_admin};
 pub use body::{BODY_BYTES_MAX, NoBody, StrictJson, read_json};
 pub use claim::{claim, end, renew};
-pub use consume::{Failure, consume, consume_side_by_side, receive, tell_dead_letter};
+pub use consume::{Failure, consume, consume_side_by_side, receive, set_aside, tell_fault};
 pub use headers::{bearer, idempotency_key};
 pub use problem::{Problem, ProblemBody, method_not_allowed, not_found};
 pub use standing::{seen, visitor_digest};

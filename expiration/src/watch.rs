@@ -176,10 +176,9 @@ impl Watch {
             "{first}, of {count} such faults at seq {version}; `turnline room rebuild {}` makes it anew from its events",
             self.room
         );
-        let told = Record::fault(&self.room, "expiration", "room_figures", &version.to_string(), detail, now);
-        if let Err(error) = self.ports.log.publish(vec![told]).await {
-            tracing::warn!(room = %self.room, %error, "the fault could not be told of");
-        }
+        let fault =
+            Record::fault(&self.room, "expiration", "room_figures", &version.to_string(), detail, now);
+        edge::tell_fault(self.ports.log.as_ref(), fault).await;
     }
 
     fn forget_the_ended(&mut self, mirror: &Mirror) {

@@ -122,18 +122,23 @@ impl Event {
     pub fn story(&self) -> &str {
         match self {
             Self::Reservation(fact) => &fact.reservation().reservation_id,
-            Self::Payment(
-                PaymentFact::PaymentCompleted(payment)
-                | PaymentFact::PaymentFailed { payment, .. }
-                | PaymentFact::PaymentCancelled(payment),
-            )
-            | Self::Cancellation(CancellationFact::CancelPaymentRequested(payment))
-            | Self::Reply(
-                ReplyFact::PaymentCancellationSucceeded(payment)
-                | ReplyFact::PaymentCancellationFailed { payment, .. },
-            ) => &payment.reservation_id,
+            Self::Payment(fact) => &fact.payment().reservation_id,
+            Self::Cancellation(fact) => &fact.payment().reservation_id,
+            Self::Reply(fact) => &fact.payment().reservation_id,
             Self::Room(event) => event.room.as_str(),
             Self::Fault(FaultFact::FaultFound { room, .. }) => room.as_str(),
+        }
+    }
+
+    /// The fact of a room, where it is one.
+    pub fn of_room(&self) -> Option<&RoomEvent> {
+        match self {
+            Self::Room(event) => Some(event),
+            Self::Reservation(_)
+            | Self::Payment(_)
+            | Self::Cancellation(_)
+            | Self::Reply(_)
+            | Self::Fault(_) => None,
         }
     }
 

@@ -62,25 +62,18 @@ fn group(name: &str, topic: Topic, start: StartAt) -> Subscription {
 }
 
 fn moves_a_slot(event: &Event) -> bool {
-    match event {
-        Event::Room(event) => match &event.fact {
-            RoomFact::ActiveTokenReleased { .. } | RoomFact::ActiveTokenRenewed { .. } => true,
-            RoomFact::RoomConfigured { .. }
-            | RoomFact::RoomRebuilt { .. }
-            | RoomFact::RoomStateChanged { .. }
-            | RoomFact::WaitingTokensIssued { .. }
-            | RoomFact::WaitingTokensReinstated { .. }
-            | RoomFact::WaitingTokensDeparted { .. }
-            | RoomFact::ActiveTokensIssued { .. }
-            | RoomFact::ActiveTokenClaimed { .. }
-            | RoomFact::RoomProgressed { .. } => false,
-        },
-        Event::Reservation(_)
-        | Event::Payment(_)
-        | Event::Cancellation(_)
-        | Event::Reply(_)
-        | Event::Fault(_) => false,
-    }
+    event.of_room().is_some_and(|event| match &event.fact {
+        RoomFact::ActiveTokenReleased { .. } | RoomFact::ActiveTokenRenewed { .. } => true,
+        RoomFact::RoomConfigured { .. }
+        | RoomFact::RoomRebuilt { .. }
+        | RoomFact::RoomStateChanged { .. }
+        | RoomFact::WaitingTokensIssued { .. }
+        | RoomFact::WaitingTokensReinstated { .. }
+        | RoomFact::WaitingTokensDeparted { .. }
+        | RoomFact::ActiveTokensIssued { .. }
+        | RoomFact::ActiveTokenClaimed { .. }
+        | RoomFact::RoomProgressed { .. } => false,
+    })
 }
 
 fn asks_to_cancel(event: &Event) -> bool {
@@ -119,7 +112,7 @@ async fn compensate(shop: Arc<Shop>, record: Arc<Record>) -> Result<(), StoreErr
     crash::passing(CrashPoint::RefundKept);
     let result = match compensated {
         Compensated::Done { performance_id } => {
-            shop.seats_moved(&performance_id);
+            shop.seat_maps.touch(&performance_id);
             "cancelled"
         }
         Compensated::Already => "repeated",

@@ -156,13 +156,12 @@ impl<'a> Inbox<'a> {
         let (attempts, event) = (attempts + 1, &delivery.record.id);
         let error = error.to_string();
         if attempts >= ATTEMPTS {
-            let aside = self.shop.ports.log.set_aside(group, &delivery, &error, attempts).await;
+            let log = self.shop.ports.log.as_ref();
+            let aside = edge::set_aside(log, group, &delivery, &error, attempts).await;
             match aside {
                 Ok(()) => {
                     metrics::counter!("turnline_events_failed_total", "group" => group.clone()).increment(1);
                     tracing::error!(group, event, room = %delivery.record.room, error, "an event could not be handled; it is set aside");
-                    edge::tell_dead_letter(self.shop.ports.log.as_ref(), group, &delivery.record, &error)
-                        .await;
                     return store.discarded(entry).await;
                 }
                 Err(away) => {

@@ -69,7 +69,7 @@ async fn pay(
     match outcome {
         PayOutcome::Completed(row) => {
             if fresh {
-                shop.seats_moved(&row.performance_id);
+                shop.seat_maps.touch(&row.performance_id);
             }
             count("completed");
             Ok((StatusCode::CREATED, Json(PaymentBody::from(row))))

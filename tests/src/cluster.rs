@@ -74,13 +74,7 @@ impl Cluster {
         let dir = folder();
         let started = block_in_place(|| Services::start(&dir.path().join("servers")));
         let servers = started.unwrap_or_else(|why| panic!("the servers did not start: {why:#}"));
-        let addresses = Addresses {
-            redis: servers.redis.url(),
-            kafka: servers.kafka.url(),
-            database: servers.postgres.url(),
-            namespace: String::new(),
-        };
-        Cluster::on(addresses, Some(servers), dir).await
+        Cluster::on(Addresses::of(&servers), Some(servers), dir).await
     }
 
     async fn on(addresses: Addresses, servers: Option<Services>, dir: TempDir) -> Cluster {

@@ -1,5 +1,7 @@
 //! Redis, Kafka and PostgreSQL: where a Turnline of a test finds them, and what keeps it apart from others there.
 
+use xtask::services::Services;
+
 use crate::fresh_key;
 
 /// Says where the Turnlines of [`crate::Server`] keep their state: `files` (unset means this too) or `servers`.
@@ -29,6 +31,16 @@ impl Addresses {
             kafka: address("TURNLINE_KAFKA"),
             database: address("TURNLINE_DATABASE"),
             namespace: format!("test-{}", fresh_key()),
+        }
+    }
+
+    /// Servers of a test's own, where no namespace is needed.
+    pub fn of(servers: &Services) -> Addresses {
+        Addresses {
+            redis: servers.redis.url(),
+            kafka: servers.kafka.url(),
+            database: servers.postgres.url(),
+            namespace: String::new(),
         }
     }
 

@@ -227,14 +227,7 @@ impl Journal {
 
 fn write_entry(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
     let record = &entry.record;
-    let seq = match &record.event {
-        Event::Room(event) => Some(event.seq),
-        Event::Reservation(_)
-        | Event::Payment(_)
-        | Event::Cancellation(_)
-        | Event::Reply(_)
-        | Event::Fault(_) => None,
-    };
+    let seq = record.event.of_room().map(|event| event.seq);
     let value = serde_json::to_string(&record.event)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     transaction

@@ -124,14 +124,7 @@ async fn mixed_up(acts: &[Act], picks: Vec<Pick>) {
 /// Absent when the room was copied anew.
 fn seq_of(heard: Result<Followed, RecvError>) -> Option<u64> {
     match heard.expect("the listener keeps up") {
-        Followed::Event(record) => match &record.event {
-            Event::Room(event) => Some(event.seq),
-            Event::Reservation(_)
-            | Event::Payment(_)
-            | Event::Cancellation(_)
-            | Event::Reply(_)
-            | Event::Fault(_) => panic!("not of a room"),
-        },
+        Followed::Event(record) => Some(record.event.of_room().expect("of a room").seq),
         Followed::Anew => None,
     }
 }

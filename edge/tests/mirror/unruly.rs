@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use backend::embedded::Embedded;
-use kernel::event::{Event, Record, RoomEvent};
+use kernel::event::{Record, RoomEvent};
 use kernel::ports::{Consumer, Delivery, EventLog, LogError, Subscription};
 use kernel::words::RoomId;
 use tokio::sync::watch;
@@ -118,14 +118,7 @@ impl Consumer for Reader {
 }
 
 fn seq(delivery: &Delivery) -> Option<u64> {
-    match &delivery.record.event {
-        Event::Room(event) => Some(event.seq),
-        Event::Reservation(_)
-        | Event::Payment(_)
-        | Event::Cancellation(_)
-        | Event::Reply(_)
-        | Event::Fault(_) => None,
-    }
+    delivery.record.event.of_room().map(|event| event.seq)
 }
 
 /// Each topic in its order, but the topics in no order to each other.

@@ -163,6 +163,16 @@ pub enum PaymentFact {
     PaymentCancelled(PaymentRef),
 }
 
+impl PaymentFact {
+    pub fn payment(&self) -> &PaymentRef {
+        match self {
+            Self::PaymentCompleted(payment)
+            | Self::PaymentFailed { payment, .. }
+            | Self::PaymentCancelled(payment) => payment,
+        }
+    }
+}
+
 /// What every reservation event tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationRef {
@@ -222,6 +232,13 @@ pub enum CancellationFact {
     CancelPaymentRequested(PaymentRef),
 }
 
+impl CancellationFact {
+    pub fn payment(&self) -> &PaymentRef {
+        let Self::CancelPaymentRequested(payment) = self;
+        payment
+    }
+}
+
 /// Something of Turnline's own went wrong, and somebody should look at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -246,4 +263,14 @@ pub enum ReplyFact {
         payment: PaymentRef,
         reason: String,
     },
+}
+
+impl ReplyFact {
+    pub fn payment(&self) -> &PaymentRef {
+        match self {
+            Self::PaymentCancellationSucceeded(payment) | Self::PaymentCancellationFailed { payment, .. } => {
+                payment
+            }
+        }
+    }
 }

@@ -72,16 +72,13 @@ impl Digest {
     }
 
     fn payment(&mut self, fact: &PaymentFact) {
-        let sales = |payment: &PaymentRef| payment.room.clone();
+        let payment = fact.payment();
+        let sales = self.rooms.entry(payment.room.clone()).or_default();
         match fact {
-            PaymentFact::PaymentCompleted(payment) => {
-                self.rooms.entry(sales(payment)).or_default().paid.take(payment);
-            }
-            PaymentFact::PaymentCancelled(payment) => {
-                self.rooms.entry(sales(payment)).or_default().cancelled.take(payment);
-            }
-            PaymentFact::PaymentFailed { payment, reason } => {
-                *self.rooms.entry(sales(payment)).or_default().failed.entry(reason.clone()).or_default() += 1;
+            PaymentFact::PaymentCompleted(_) => sales.paid.take(payment),
+            PaymentFact::PaymentCancelled(_) => sales.cancelled.take(payment),
+            PaymentFact::PaymentFailed { reason, .. } => {
+                *sales.failed.entry(reason.clone()).or_default() += 1;
             }
         }
     }

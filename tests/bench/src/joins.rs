@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use turnline_tests::Server;
 
+use crate::figures;
 use crate::wrk::{self, CONNECTIONS, Run, SECONDS};
 
 const ROUNDS: u64 = 5;
@@ -32,30 +33,18 @@ pub async fn measure() -> anyhow::Result<Value> {
     bare.kill().await.context("the bare handler does not end")?;
     Ok(json!({
         "how": format!("wrk, 1 thread, {CONNECTIONS} connections, {SECONDS} s a run, {ROUNDS} rounds in turns, medians"),
-        "bare_axum": median(&floor),
-        "join": median(&plain),
-        "join_with_idempotency_key": median(&keyed),
+        "bare_axum": wrk::middle(&floor),
+        "join": wrk::middle(&plain),
+        "join_with_idempotency_key": wrk::middle(&keyed),
         "ratio_join": ratio(&plain, &floor),
         "ratio_join_with_idempotency_key": ratio(&keyed, &floor),
         "rounds": { "bare_axum": floor, "join": plain, "join_with_idempotency_key": keyed },
     }))
 }
 
-/// The median of the rounds' own ratios: what a round shared with its floor is the machine's mood.
 fn ratio(runs: &[Run], floors: &[Run]) -> f64 {
-    let mut ratios: Vec<f64> = runs
-        .iter()
-        .zip(floors)
-        .map(|(run, floor)| run.requests_per_second / floor.requests_per_second)
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    (ratios[ratios.len() / 2] * 1000.0).round() / 1000.0
-}
-
-fn median(runs: &[Run]) -> Run {
-    let mut sorted = runs.to_vec();
-    sorted.sort_by(|a, b| a.requests_per_second.total_cmp(&b.requests_per_second));
-    sorted.swap_remove(sorted.len() / 2)
+    let rates = |runs: &[Run]| runs.iter().map(|run| run.requests_per_second).collect::<Vec<_>>();
+    figures::ratio(&rates(runs), &rates(floors))
 }
 
 async fn start_bare() -> anyhow::Result<(Child, String)> {

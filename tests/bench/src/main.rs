@@ -2,6 +2,7 @@
 //! the same run, a count, or a latency. Prints one JSON object; progress goes to standard error.
 
 mod bare;
+mod figures;
 mod joins;
 mod redis_joins;
 mod redis_memory;

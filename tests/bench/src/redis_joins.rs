@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::figures::{median, middle, ratio, rounded};
 use crate::rooms::{self, Known};
 use crate::servers::{Redis, Servers};
 
@@ -236,8 +237,8 @@ impl Case {
         let lost: u64 = self.two_processes.iter().filter_map(|run| run.races_lost).sum();
         let won: u64 = self.two_processes.iter().filter_map(|run| run.commits).sum();
         json!({
-            "embedded": middle(&self.embedded), "redis": middle(&self.redis),
-            "two_processes": middle(&self.two_processes),
+            "embedded": middle_of(&self.embedded), "redis": middle_of(&self.redis),
+            "two_processes": middle_of(&self.two_processes),
             "ratio_to_embedded": ratio(&redis, &embedded),
             "ratio_to_incr": ratio(&redis, incr),
             "ratio_to_incr_pipeline_64": ratio(&redis, pipelined),
@@ -256,25 +257,6 @@ fn how() -> String {
     )
 }
 
-/// The run in the middle of all, by its rate.
-fn middle(runs: &[Run]) -> Option<Run> {
-    let mut sorted = runs.to_vec();
-    sorted.sort_by(|a, b| a.joins_per_second.total_cmp(&b.joins_per_second));
-    sorted.get(sorted.len() / 2).cloned()
-}
-
-/// The median of the rounds' own ratios: what a round shared with its floor is the machine's mood.
-fn ratio(rates: &[f64], floors: &[f64]) -> f64 {
-    let ratios: Vec<f64> = rates.iter().zip(floors).map(|(rate, floor)| rate / floor).collect();
-    rounded(median(&ratios), 1e3)
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn rounded(figure: f64, to: f64) -> f64 {
-    (figure * to).round() / to
+fn middle_of(runs: &[Run]) -> Option<Run> {
+    middle(runs, |run| run.joins_per_second)
 }

@@ -21,6 +21,7 @@ use kernel::words::{Digest, RoomId};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::figures::{median, ratio};
 use crate::servers::Servers;
 use bare::{BarePostgres, BareSqlite};
 
@@ -76,18 +77,11 @@ fn tell(on: &str, round: u64, ours: &[f64], floor: &[f64]) {
 }
 
 fn report(ours: &[f64], floor: &[f64], loops: &str) -> Value {
-    let ratios: Vec<f64> = ours.iter().zip(floor).map(|(ours, floor)| ours / floor).collect();
     json!({
         "purchases_per_second": median(ours).round(), "bare_per_second": median(floor).round(), "bare": loops,
-        "ratio": (median(&ratios) * 100.0).round() / 100.0,
+        "ratio": ratio(ours, floor),
         "rounds": { "purchases": ours, "bare": floor },
     })
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// A performance of its own for the round, and money for its buyers.

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use turnline_tests::Server;
 
-use crate::wrk::{self, CONNECTIONS, Run, SECONDS};
+use crate::wrk::{self, CONNECTIONS, SECONDS};
 
 const ROUNDS: usize = 3;
 const CONCERTS: u64 = 10;
@@ -38,13 +38,8 @@ pub async fn measure() -> anyhow::Result<Value> {
     }
     Ok(json!({
         "how": format!("wrk, 1 thread, {CONNECTIONS} connections, {SECONDS} s a run, {ROUNDS} rounds, the one in the middle; {} performances of {SEATS} sold seats each asked for in turns, 50 items a list", CONCERTS * PERFORMANCES),
-        "seats": middle(of_seats), "dates": middle(of_dates),
+        "seats": wrk::middle(&of_seats), "dates": wrk::middle(&of_dates),
     }))
-}
-
-fn middle(mut runs: Vec<Run>) -> Run {
-    runs.sort_by(|a, b| a.requests_per_second.total_cmp(&b.requests_per_second));
-    runs.swap_remove(runs.len() / 2)
 }
 
 /// Every seat of every performance is sold.

@@ -5,6 +5,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use crate::figures;
+
 /// Connections held open at once.
 pub const CONNECTIONS: u32 = 256;
 /// Seconds a run takes.
@@ -59,6 +61,11 @@ pub async fn gets(url: String, paths: &[String]) -> anyhow::Result<Run> {
     let paths: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
     let script = GETS.replace("PATHS", &paths.join(", "));
     tokio::task::spawn_blocking(move || run(&url, &script)).await?
+}
+
+/// The run in the middle of all, by its rate.
+pub fn middle(runs: &[Run]) -> Option<Run> {
+    figures::middle(runs, |run| run.requests_per_second)
 }
 
 fn run(url: &str, script_of: &str) -> anyhow::Result<Run> {

@@ -118,18 +118,10 @@ fn kind_of(value: &str) -> Result<Cow<'_, str>, serde_json::Error> {
 /// What the event is about: the reservation or payment, or else the room.
 fn subject(record: &Record) -> &str {
     match &record.event {
-        Event::Room(event) => event.room.as_str(),
-        Event::Fault(FaultFact::FaultFound { room, .. }) => room.as_str(),
         Event::Reservation(fact) => &fact.reservation().reservation_id,
-        Event::Payment(
-            PaymentFact::PaymentCompleted(payment)
-            | PaymentFact::PaymentFailed { payment, .. }
-            | PaymentFact::PaymentCancelled(payment),
-        )
-        | Event::Cancellation(CancellationFact::CancelPaymentRequested(payment))
-        | Event::Reply(
-            ReplyFact::PaymentCancellationSucceeded(payment)
-            | ReplyFact::PaymentCancellationFailed { payment, .. },
-        ) => &payment.payment_id,
+        Event::Payment(fact) => &fact.payment().payment_id,
+        Event::Cancellation(fact) => &fact.payment().payment_id,
+        Event::Reply(fact) => &fact.payment().payment_id,
+        Event::Room(_) | Event::Fault(_) => record.room.as_str(),
     }
 }

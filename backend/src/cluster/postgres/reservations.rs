@@ -37,6 +37,11 @@ fn working(consumer: &str) -> String {
     format!("inbox/{consumer}")
 }
 
+/// Whether a call changed something just now; what a key brought back was told then.
+fn is_new<T: Outcome>(answered: &Answered<T>) -> bool {
+    matches!(answered, Answered::Now(outcome) if outcome.changed())
+}
+
 /// Cheap to clone; clones are one replica.
 #[derive(Clone)]
 pub struct PgReservations {
@@ -60,10 +65,16 @@ impl PgReservations {
         self.database.close().await;
     }
 
-    /// There may be something to be told. Our own relay knows; others may be at less work, and a process may
-    /// have none.
-    fn rings<T>(&self, written: Result<T, StoreError>) -> Result<T, StoreError> {
-        self.bell.pull();
+    /// Lets others hear that there is something to be told, if the answer says so or nobody knows. Our own relay
+    /// knows; others may be at less work, and a process may have none.
+    fn rings<T>(
+        &self,
+        written: Result<T, StoreError>,
+        tells: impl FnOnce(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        if written.as_ref().map_or(true, tells) {
+            self.bell.pull();
+        }
         written
     }
 
@@ -103,7 +114,8 @@ impl ReservationStore for PgReservations {
     }
 
     async fn hold(&self, wish: HoldWish, now: Timestamp) -> Result<Answered<HoldOutcome>, StoreError> {
-        self.rings(self.database.transact(|db| Work::of(holds::hold(db, &wish, now))).await)
+        let written = self.database.transact(|db| Work::of(holds::hold(db, &wish, now))).await;
+        self.rings(written, is_new)
     }
 
     async fn reservation(
@@ -119,11 +131,13 @@ impl ReservationStore for PgReservations {
         wish: OwnWish,
         now: Timestamp,
     ) -> Result<Answered<GiveBackOutcome>, StoreError> {
-        self.rings(self.database.transact(|db| Work::of(holds::give_back(db, &wish, now))).await)
+        let written = self.database.transact(|db| Work::of(holds::give_back(db, &wish, now))).await;
+        self.rings(written, is_new)
     }
 
     async fn pay(&self, wish: PayWish, now: Timestamp) -> Result<Answered<PayOutcome>, StoreError> {
-        self.rings(self.database.transact(|db| Work::of(payments::pay(db, &wish, now))).await)
+        let written = self.database.transact(|db| Work::of(payments::pay(db, &wish, now))).await;
+        self.rings(written, is_new)
     }
 
     async fn payment(&self, owner: &Owner, payment_id: &str) -> Result<Option<PaymentRow>, StoreError> {
@@ -139,11 +153,13 @@ impl ReservationStore for PgReservations {
         wish: OwnWish,
         now: Timestamp,
     ) -> Result<Answered<CancelOutcome>, StoreError> {
-        self.rings(self.database.transact(|db| Work::of(payments::request_cancel(db, &wish, now))).await)
+        let written = self.database.transact(|db| Work::of(payments::request_cancel(db, &wish, now))).await;
+        self.rings(written, is_new)
     }
 
     async fn compensate(&self, payment: &PaymentRef, now: Timestamp) -> Result<Compensated, StoreError> {
-        self.rings(self.database.transact(|db| Work::of(payments::compensate(db, payment, now))).await)
+        let written = self.database.transact(|db| Work::of(payments::compensate(db, payment, now))).await;
+        self.rings(written, |done| *done != Compensated::Already)
     }
 
     async fn recall_cancellations(
@@ -152,12 +168,9 @@ impl ReservationStore for PgReservations {
         limit: usize,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let recalled =
-            self.database.transact(|db| Work::of(payments::recall(db, asked_before, limit, now))).await?;
-        if recalled > 0 {
-            self.bell.pull();
-        }
-        Ok(recalled)
+        let written =
+            self.database.transact(|db| Work::of(payments::recall(db, asked_before, limit, now))).await;
+        self.rings(written, |recalled| *recalled > 0)
     }
 
     async fn balance(&self, owner: &Owner) -> Result<Money, StoreError> {
@@ -178,7 +191,8 @@ impl ReservationStore for PgReservations {
         number: Number,
         now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
-        self.rings(self.database.transact(|db| Work::of(holds::end_slot(db, room, number, now))).await)
+        let written = self.database.transact(|db| Work::of(holds::end_slot(db, room, number, now))).await;
+        self.rings(written, |freed| !freed.is_empty())
     }
 
     async fn extend_slot(
@@ -196,7 +210,8 @@ impl ReservationStore for PgReservations {
         if self.database.run(|db| Work::of(holds::nothing_due(db, now))).await? {
             return Ok(Vec::new());
         }
-        self.rings(self.database.transact(|db| Work::of(holds::sweep(db, now, limit))).await)
+        let written = self.database.transact(|db| Work::of(holds::sweep(db, now, limit))).await;
+        self.rings(written, |freed| !freed.is_empty())
     }
 
     async fn outbox(&self, limit: usize) -> Result<OutboxBatch, StoreError> {
@@ -221,7 +236,8 @@ impl ReservationStore for PgReservations {
     }
 
     async fn retell(&self, room: &RoomId, published_since: Timestamp) -> Result<u64, StoreError> {
-        self.rings(self.database.run(|db| Work::of(outbox::retell(db, room, published_since))).await)
+        let written = self.database.run(|db| Work::of(outbox::retell(db, room, published_since))).await;
+        self.rings(written, |again| *again > 0)
     }
 
     async fn receive(
