@@ -1,21 +1,27 @@
 //! The way in: who asks, with which ticket, over what; refused with a problem before anything is upgraded.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use edge::{Problem, ProblemBody, bearer};
 use kernel::ports::RoomRecord;
 use kernel::room::Standing;
 use kernel::ticket::Ticket;
+use kernel::words::EndReason;
 
 use crate::core::Core;
+use crate::door::Place;
 use crate::message::ServerMessage;
+use crate::shard::{NewSocket, Post, Shards};
+use crate::stream;
 use crate::upgrade::{PROTOCOL, Upgrade, offered};
 use crate::visit::Visit;
-use crate::{socket, stream};
 
 /// What a ticket's subprotocol begins with.
 const TICKET_PREFIX: &str = "ticket.";
@@ -34,18 +40,21 @@ const TICKET_PREFIX: &str = "ticket.";
         (status = 401, description = "`invalid_ticket`", content_type = "application/problem+json", body = ProblemBody),
         (status = 404, description = "`unknown_room`", content_type = "application/problem+json", body = ProblemBody),
         (status = 426, description = "`upgrade_required`", content_type = "application/problem+json", body = ProblemBody),
-        (status = 503, description = "`channel_full`, `draining` or `unavailable`, with `Retry-After`", content_type = "application/problem+json", body = ProblemBody),
+        (status = 429, description = "`too_many_channels`: from one address, with `Retry-After`", content_type = "application/problem+json", body = ProblemBody),
+        (status = 503, description = "`channel_full`, `channel_busy`, `draining` or `unavailable`, with `Retry-After`", content_type = "application/problem+json", body = ProblemBody),
     )
 )]
 pub async fn channel(
     State(core): State<Arc<Core>>,
     room: Result<Path<String>, PathRejection>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     request: Request,
 ) -> Result<Response, Problem> {
     if core.draining.is_cancelled() {
         let detail = "this node stops; connect again";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail).retry_after(1));
     }
+    let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
     // What is no text at all names no room either.
     let room = room.map(|Path(room)| room).unwrap_or_default();
     let (mut parts, _) = request.into_parts();
@@ -59,13 +68,17 @@ pub async fn channel(
             let detail = "offer the subprotocols turnline.v1 and ticket.<ticket>";
             return Err(Problem::bad_request("subprotocol_required", detail));
         }
-        let visit = visit(core, record, ticket).await?;
-        return Ok(upgrade.answer(|socket| socket::serve(socket, visit)));
+        let place = core.door.admit(ticket.number, address, Instant::now())?;
+        let guest = guest(&core, record, ticket, place).await?;
+        let shards = core.shards().map_err(no_shards)?;
+        return Ok(upgrade.answer(move |stream, early| guest.sit_down(&shards, stream, early)));
     }
     let shown = bearer(&parts.headers)?.or(offered_ticket);
     if wants_stream(&parts.headers) {
         let ticket = ticket_of(&core, &record, shown)?;
-        return Ok(stream::answer(visit(core, record, ticket).await?).await);
+        let place = core.door.admit(ticket.number, address, Instant::now())?;
+        let Guest { visit, over } = guest(&core, record, ticket, place).await?;
+        return Ok(stream::answer(visit, over, core.shards().map_err(no_shards)?));
     }
     if shown.is_some() {
         ticket_of(&core, &record, shown)?;
@@ -80,29 +93,52 @@ fn ticket_of(core: &Core, record: &RoomRecord, text: Option<&str>) -> Result<Tic
     })
 }
 
+/// Somebody who may sit down.
+struct Guest {
+    visit: Visit,
+    /// The ticket ended: it takes no seat, and hears only its reason.
+    over: Option<EndReason>,
+}
+
 /// Waits until this node knows at least what the store knew just now, so that a position never grows from
 /// node to node.
-async fn visit(core: Arc<Core>, record: Arc<RoomRecord>, ticket: Ticket) -> Result<Visit, Problem> {
-    let place = core.place().ok_or_else(|| {
-        let detail = "this node holds as many channels as it can; connect again, or poll tickets/me";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "channel_full", detail).retry_after(5)
-    })?;
+async fn guest(
+    core: &Arc<Core>,
+    record: Arc<RoomRecord>,
+    ticket: Ticket,
+    place: Place,
+) -> Result<Guest, Problem> {
     let (store, now) = (core.ports.store.as_ref(), core.ports.clock.now());
     let seen = edge::seen(store, &record.birth.room, &ticket, now).await?;
     let mirror = core.mirrors.follow(&record.birth.room).await?;
-    match seen.standing {
-        // Nothing to wait for: it hears its reason, and that is all.
-        Standing::Ended(reason) => return Ok(Visit::over(core, mirror, record, ticket, place, reason)),
-        Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {}
+    let over = match seen.standing {
+        Standing::Ended(reason) => Some(reason),
+        Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => None,
         // A good ticket that the store does not know: it may once it has caught up with itself.
         Standing::Unknown => return Err(Problem::unavailable()),
-    }
-    if tokio::time::timeout(core.config.catch_up, mirror.reached(seen.room.version)).await.is_err() {
+    };
+    if over.is_none()
+        && tokio::time::timeout(core.config.catch_up, mirror.reached(seen.room.version)).await.is_err()
+    {
         let (wanted, here) = (seen.room.version, mirror.version());
         tracing::warn!(room = %record.birth.room, wanted, here, "this node lags behind the store; a visitor was sent away");
         return Err(Problem::unavailable());
     }
-    Ok(Visit::new(core, mirror, record, ticket, place))
+    let hall = core.hall(&mirror).map_err(no_shards)?;
+    Ok(Guest { visit: Visit::new(hall, record, ticket, place), over })
+}
+
+impl Guest {
+    fn sit_down(self, shards: &Shards, stream: std::net::TcpStream, early: Vec<u8>) {
+        let Self { visit, over } = self;
+        let shard = shards.of(visit.ticket.number);
+        shard.post(Post::Socket(Box::new(NewSocket { stream, early, visit, over })));
+    }
+}
+
+fn no_shards(error: std::io::Error) -> Problem {
+    tracing::error!(%error, "the channel's threads cannot be started");
+    Problem::unavailable()
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {

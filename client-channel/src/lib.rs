@@ -1,17 +1,23 @@
 //! The client channel: a WebSocket or event stream a visitor, over which each hears the own place fall.
-//! A shard a room holds the sockets, sweeps them once a tick, and sends only what changed.
+//! Shards, one a core, hold the sockets, sweep them once a tick, and send only what changed.
 
 mod arrive;
+mod cadence;
 mod core;
+mod door;
+mod frame;
+mod hall;
+mod hearing;
 mod message;
 mod outbox;
 mod seats;
 mod shard;
-mod socket;
+mod sockets;
 mod stream;
 mod upgrade;
 mod view;
 mod visit;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +49,14 @@ pub struct ChannelConfig {
     pub expiring_seconds: u64,
     /// Sockets at most in this process.
     pub sockets_max: usize,
+    /// Connections at most from one address; no limit when absent.
+    pub sockets_per_address: Option<u32>,
+    /// Connections taken in a second at most; who comes beyond is asked to come again a little later.
+    pub handshakes_per_second: u32,
+    /// Positions from this one on hear of every third change only; 0 for none.
+    pub far_from: u64,
+    /// Figures told in a second at most, by each shard; there is one a core.
+    pub pushes_per_second: u64,
     /// How long what this node said of who is there holds should it fall silent, in seconds.
     pub lease_seconds: u64,
     /// How long a connecting visitor waits for this node to have caught up with the store.
@@ -60,6 +74,10 @@ impl ChannelConfig {
             write_timeout: Duration::from_secs(30),
             expiring_seconds: 60,
             sockets_max: 18_000,
+            sockets_per_address: None,
+            handshakes_per_second: 4_000,
+            far_from: 10_000,
+            pushes_per_second: 100_000,
             lease_seconds: 10,
             catch_up: Duration::from_secs(3),
             drain: Duration::from_secs(5),
@@ -96,8 +114,7 @@ impl ClientChannel {
     /// they have gone, at most [`ChannelConfig::drain`].
     pub async fn run(self, stop: CancellationToken) {
         tokio::join!(self.core.mirrors.clone().run(stop.clone()), self.look_out(&stop));
-        self.core.draining.cancel();
-        self.core.emptied().await;
+        self.core.empty().await;
     }
 
     async fn look_out(&self, stop: &CancellationToken) {

@@ -1,6 +1,7 @@
 //! The channel's messages as JSON: one object each, `type` first.
 
 use kernel::control::Control;
+use kernel::outflow::{Eta, eta};
 use kernel::words::{EndReason, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -70,14 +71,11 @@ impl From<View> for ServerMessage<'static> {
     fn from(view: View) -> Self {
         match view {
             View::Prequeue { opens_at, waiting } => Self::Prequeue { opens_at, waiting },
-            View::Waiting { position, waiting, eta } => Self::Position {
-                position,
-                ahead: position.saturating_sub(1),
-                waiting,
-                eta_seconds: eta.eta_seconds,
-                eta_low_seconds: eta.eta_low_seconds,
-                eta_high_seconds: eta.eta_high_seconds,
-            },
+            View::Waiting { position, waiting, per_hour } => {
+                let Eta { eta_seconds, eta_low_seconds, eta_high_seconds } = eta(position, per_hour);
+                let ahead = position.saturating_sub(1);
+                Self::Position { position, ahead, waiting, eta_seconds, eta_low_seconds, eta_high_seconds }
+            }
         }
     }
 }
@@ -104,11 +102,11 @@ mod tests {
     fn messages_have_the_contracts_form() {
         let golden = [
             (
-                ServerMessage::from(View::waiting(3, 9, 60)),
+                ServerMessage::from(View::Waiting { position: 3, waiting: 9, per_hour: 60 }),
                 r#"{"type":"position","position":3,"ahead":2,"waiting":9,"eta_seconds":180,"eta_low_seconds":75,"eta_high_seconds":450}"#,
             ),
             (
-                ServerMessage::from(View::waiting(3, 9, 0)),
+                ServerMessage::from(View::Waiting { position: 3, waiting: 9, per_hour: 0 }),
                 r#"{"type":"position","position":3,"ahead":2,"waiting":9,"eta_seconds":null,"eta_low_seconds":null,"eta_high_seconds":null}"#,
             ),
             (

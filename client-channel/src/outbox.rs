@@ -1,13 +1,12 @@
 //! What one connection has still to be told. A slow reader costs a few fixed places, never a queue: the newest
 //! figures replace unsent ones; what happens once (admitted, expiring, ended) is kept until it is said.
+//! A socket has such places only while it is blocked; an event stream meets its shard in them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kernel::control::Control;
 use kernel::session::Session;
 use kernel::words::EndReason;
-use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::view::View;
@@ -28,24 +27,15 @@ pub enum Outgoing {
     Away,
 }
 
-/// Where a shard puts what a connection should say.
-pub trait Link {
-    /// Never blocks; true when an unsent older figure was replaced.
-    fn put(&self, outgoing: Outgoing) -> bool;
-    /// The connection is no more.
-    fn is_gone(&self) -> bool;
-}
-
 #[derive(Debug, Default)]
 pub struct Outbox {
     unsent: Mutex<Unsent>,
     bell: Notify,
-    gone: AtomicBool,
 }
 
 /// One place a kind, taken in the order in which they matter to a visitor: the own place before the room.
 #[derive(Debug, Default)]
-struct Unsent {
+pub struct Unsent {
     room: Option<Outgoing>,
     figures: Option<View>,
     admitted: Option<Session>,
@@ -55,6 +45,13 @@ struct Unsent {
 }
 
 impl Outbox {
+    /// Never blocks; true when an unsent older figure was replaced.
+    pub fn put(&self, outgoing: Outgoing) -> bool {
+        let replaced = self.unsent().put(outgoing);
+        self.bell.notify_one();
+        replaced
+    }
+
     /// What to say next.
     pub fn take(&self) -> Option<Outgoing> {
         self.unsent().take()
@@ -65,30 +62,14 @@ impl Outbox {
         self.bell.notified().await;
     }
 
-    /// The connection ends; what is put from now on is for nobody.
-    pub fn hang_up(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-    }
-
     fn unsent(&self) -> MutexGuard<'_, Unsent> {
         self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Link for Arc<Outbox> {
-    fn put(&self, outgoing: Outgoing) -> bool {
-        let replaced = self.unsent().put(outgoing);
-        self.bell.notify_one();
-        replaced
-    }
-
-    fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
-    }
-}
-
 impl Unsent {
-    fn put(&mut self, outgoing: Outgoing) -> bool {
+    /// True when an unsent older one was replaced.
+    pub fn put(&mut self, outgoing: Outgoing) -> bool {
         match outgoing {
             Outgoing::Room { .. } => self.room.replace(outgoing).is_some(),
             Outgoing::Figures(view) => self.figures.replace(view).is_some(),
@@ -106,7 +87,7 @@ impl Unsent {
         }
     }
 
-    fn take(&mut self) -> Option<Outgoing> {
+    pub fn take(&mut self) -> Option<Outgoing> {
         let place = self.figures.take().map(Outgoing::Figures);
         place
             .or_else(|| self.admitted.take().map(Outgoing::Admitted))
@@ -128,12 +109,12 @@ mod tests {
     }
 
     fn figures(position: u64) -> Outgoing {
-        Outgoing::Figures(View::waiting(position, 50, 60))
+        Outgoing::Figures(View::Waiting { position, waiting: 50, per_hour: 60 })
     }
 
     #[test]
     fn the_newest_figure_replaces_the_unsent_one() {
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Outbox::default();
         assert!(!outbox.put(figures(9)));
         assert!(outbox.put(figures(8)));
         assert!(outbox.put(figures(7)));
@@ -143,7 +124,7 @@ mod tests {
     #[test]
     fn what_happens_once_is_kept_and_no_older_figure_follows_it() {
         let session = Session::Called { claim_by: Timestamp::from_millis(5) };
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Outbox::default();
         let paused = |notice: &str| Outgoing::Room { state: Control::Paused, notice: Some(notice.into()) };
         outbox.put(figures(1));
         outbox.put(Outgoing::Admitted(session));
@@ -162,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_ring_before_the_listener_came_is_heard() {
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Outbox::default();
         outbox.put(figures(2));
         outbox.rung().await;
         assert_eq!(outbox.take(), Some(figures(2)));

@@ -1,20 +1,32 @@
 //! The same messages as server-sent events, for those whose network lets no WebSocket through.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use kernel::words::EndReason;
 
-use crate::visit::{Visit, Word};
+use crate::outbox::{Outbox, Outgoing};
+use crate::shard::{Post, Shards};
+use crate::visit::{Visit, Wish, Word};
 
-/// Answers with the stream; it ends with the ticket, or when the process stops.
-pub async fn answer(visit: Visit) -> Response {
-    let keep_alive = KeepAlive::new().interval(visit.core.config.ping_every);
-    let seated = visit.sit_down().await;
-    let listener = seated.then_some(Listener { visit, over: false });
-    let events = stream::unfold(listener, |listener| async { listener?.next().await });
+/// Answers with the stream; it ends with the ticket, or when the process stops. The stream of an ended ticket
+/// takes no seat, and says only its reason.
+pub fn answer(visit: Visit, over: Option<EndReason>, shards: Arc<Shards>) -> Response {
+    let keep_alive = KeepAlive::new().interval(visit.hall.core.config.ping_every);
+    let outbox = Arc::new(Outbox::default());
+    let number = visit.ticket.number;
+    match over {
+        Some(reason) => {
+            outbox.put(Outgoing::Ended(reason));
+        }
+        None => shards.of(number).post(Post::Stream(visit.hall.clone(), number, outbox.clone())),
+    }
+    let listener = Listener { visit, outbox, shards, over: false };
+    let events = stream::unfold(Some(listener), |listener| async { listener?.next().await });
     let mut answer = Sse::new(events).keep_alive(keep_alive).into_response();
     // Proxies hold an answer back to send it in larger pieces, unless told not to.
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
@@ -24,6 +36,8 @@ pub async fn answer(visit: Visit) -> Response {
 
 struct Listener {
     visit: Visit,
+    outbox: Arc<Outbox>,
+    shards: Arc<Shards>,
     /// The last message is out.
     over: bool,
 }
@@ -31,11 +45,13 @@ struct Listener {
 impl Listener {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Option<Self>)> {
         // The connection asks for the next event when it has taken the last one: `admitted` was written.
-        self.visit.claim().await;
-        let outbox = self.visit.outbox.clone();
+        if let Some(session) = self.visit.unclaimed() {
+            let claimed = self.visit.errand().run(Wish::Claim(session)).await;
+            self.visit.granted(claimed);
+        }
         while !self.over {
-            let Some(outgoing) = outbox.take() else {
-                outbox.rung().await;
+            let Some(outgoing) = self.outbox.take() else {
+                self.outbox.rung().await;
                 continue;
             };
             match self.visit.word(outgoing) {
@@ -53,5 +69,12 @@ impl Listener {
 
     fn event(self, text: &str) -> (Result<Event, Infallible>, Option<Self>) {
         (Ok(Event::default().data(text)), Some(self))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let (hall, number) = (self.visit.hall.id, self.visit.ticket.number);
+        self.shards.of(number).post(Post::StreamLeft(hall, number, self.outbox.clone()));
     }
 }

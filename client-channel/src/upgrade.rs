@@ -1,23 +1,23 @@
-//! The WebSocket handshake (RFC 6455 4.2), by hand for two reasons: small buffers from the first byte, and
-//! access to the connection beneath, without which a close code is lost to a reset when unread bytes remain.
+//! The WebSocket handshake (RFC 6455 4.2): hyper reads the request, tungstenite derives the key, and then the
+//! bare connection is handed over, with what the visitor sent behind the request.
+
+use std::io;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use axum::response::Response;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::WebSocketStream;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-
-use crate::message::CLIENT_BYTES_MAX;
 
 /// The one subprotocol spoken here.
 pub const PROTOCOL: &str = "turnline.v1";
-/// What a visitor sends is a few bytes; more memory a socket buys nothing.
-const READ_BUFFER_BYTES: usize = 512;
-
-pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+/// What the kernel keeps for a slow reader, in bytes; it doubles this and counts its own records in. Left to
+/// itself it kept half a megabyte a socket after 12,000 unread figures.
+const SEND_BUFFER_BYTES: usize = 8 * 1024;
 
 /// A request that may become a WebSocket.
 pub struct Upgrade {
@@ -40,15 +40,15 @@ impl Upgrade {
         Some(Self { on_upgrade: parts.extensions.remove::<OnUpgrade>()?, accept })
     }
 
-    /// Answers 101 and hands the socket to `serve`, in a task of its own.
-    pub fn answer<F>(self, serve: impl FnOnce(Socket) -> F + Send + 'static) -> Response
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    /// Answers 101 and hands the connection to `serve`, with the bytes that came early.
+    pub fn answer(self, serve: impl FnOnce(std::net::TcpStream, Vec<u8>) + Send + 'static) -> Response {
         let on_upgrade = self.on_upgrade;
         tokio::spawn(async move {
             match on_upgrade.await {
-                Ok(upgraded) => serve(socket(upgraded).await).await,
+                Ok(upgraded) => match bare(upgraded) {
+                    Ok((stream, early)) => serve(stream, early),
+                    Err(error) => tracing::error!(%error, "a connection cannot be taken over; it is closed"),
+                },
                 Err(error) => tracing::debug!(%error, "a visitor went away during the handshake"),
             }
         });
@@ -69,13 +69,13 @@ pub fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list(headers, header::SEC_WEBSOCKET_PROTOCOL)
 }
 
-async fn socket(upgraded: Upgraded) -> Socket {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(Some(CLIENT_BYTES_MAX))
-        .max_frame_size(Some(CLIENT_BYTES_MAX));
-    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await
+/// The connection beneath, in the system's hands alone.
+fn bare(upgraded: Upgraded) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
+    let parts = downcast::<TokioIo<TcpStream>>(upgraded)
+        .map_err(|_| io::Error::other("the connection is none of TCP; serve the channel over TCP alone"))?;
+    let stream = parts.io.into_inner().into_std()?;
+    set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES)?;
+    Ok((stream, parts.read_buf.to_vec()))
 }
 
 fn names(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {

@@ -1,6 +1,6 @@
 //! What a connection shows its visitor of the line, and what of it is worth saying again. Pure.
 
-use kernel::outflow::{Eta, eta};
+use kernel::outflow::eta;
 use kernel::words::Timestamp;
 
 /// The figures of somebody who waits.
@@ -8,8 +8,8 @@ use kernel::words::Timestamp;
 pub enum View {
     /// Before the opening: nobody has a position.
     Prequeue { opens_at: Option<Timestamp>, waiting: u64 },
-    /// `position` 1 is next.
-    Waiting { position: u64, waiting: u64, eta: Eta },
+    /// `position` 1 is next; `per_hour` visitors are called an hour.
+    Waiting { position: u64, waiting: u64, per_hour: u64 },
 }
 
 /// What a new view is to somebody who was told an older one.
@@ -21,12 +21,6 @@ pub enum Change {
     Grew,
 }
 
-impl View {
-    pub fn waiting(position: u64, waiting: u64, per_hour: u64) -> Self {
-        Self::Waiting { position, waiting, eta: eta(position, per_hour) }
-    }
-}
-
 pub fn change(told: Option<&View>, now: &View) -> Change {
     match (told, now) {
         (Some(View::Waiting { position: told, .. }), View::Waiting { position: now, .. }) if now > told => {
@@ -34,12 +28,21 @@ pub fn change(told: Option<&View>, now: &View) -> Change {
         }
         // A room that opened does not go back before its opening.
         (Some(View::Waiting { .. }), View::Prequeue { .. }) => Change::Same,
-        (Some(told), now) if told == now => Change::Same,
+        (Some(told), now) if told == now || look_alike(told, now) => Change::Same,
         (
             None | Some(View::Prequeue { .. } | View::Waiting { .. }),
             View::Prequeue { .. } | View::Waiting { .. },
         ) => Change::Told,
     }
+}
+
+/// Whether a visitor sees no difference: another outflow may come to the same times.
+fn look_alike(told: &View, now: &View) -> bool {
+    let shown = |view: &View| match *view {
+        View::Waiting { position, waiting, per_hour } => Some((position, waiting, eta(position, per_hour))),
+        View::Prequeue { .. } => None,
+    };
+    shown(told).is_some_and(|told| Some(told) == shown(now))
 }
 
 /// Seconds left, when the end of the active time is near enough to be announced: `most_seconds` before it,
@@ -58,14 +61,20 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_told_and_no_position_grows() {
-        let at = |position, waiting| View::waiting(position, waiting, 60);
+        let at = |position, waiting| View::Waiting { position, waiting, per_hour: 60 };
         let before = View::Prequeue { opens_at: Some(T0), waiting: 3 };
         for (told, now, expected) in [
             (None, at(9, 20), Change::Told),
             (None, before, Change::Told),
             (Some(at(9, 20)), at(9, 20), Change::Same),
             (Some(at(9, 20)), at(9, 21), Change::Told),
-            (Some(at(9, 20)), View::waiting(9, 20, 6000), Change::Told),
+            (Some(at(9, 20)), View::Waiting { position: 9, waiting: 20, per_hour: 6000 }, Change::Told),
+            // A minute more or less in an hour: the same times.
+            (
+                Some(View::Waiting { position: 1, waiting: 20, per_hour: 3_600_000 }),
+                View::Waiting { position: 1, waiting: 20, per_hour: 3_600_001 },
+                Change::Same,
+            ),
             (Some(at(9, 20)), at(8, 19), Change::Told),
             (Some(at(9, 20)), at(10, 20), Change::Grew),
             (Some(before), before, Change::Same),

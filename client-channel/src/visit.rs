@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge::mirror::Mirror;
 use edge::pass::Issued;
 use kernel::ports::{RoomRecord, StoreError};
 use kernel::room::Standing;
@@ -13,27 +12,30 @@ use kernel::session::{Session, Terms};
 use kernel::ticket::Ticket;
 use kernel::words::{EndReason, Ranges, Timestamp};
 
-use crate::core::{Core, Place};
-use crate::message::ServerMessage;
-use crate::outbox::{Link, Outbox, Outgoing};
-use crate::shard::Arrival;
+use crate::door::Place;
+use crate::hall::Hall;
+use crate::message::{ClientMessage, ServerMessage};
+use crate::outbox::Outgoing;
 
 /// How often a store that does not answer is asked again before the visitor is sent away.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Visit {
-    pub core: Arc<Core>,
-    pub outbox: Arc<Outbox>,
-    mirror: Arc<Mirror>,
+    pub hall: Arc<Hall>,
+    pub ticket: Ticket,
     record: Arc<RoomRecord>,
-    ticket: Ticket,
-    /// The end of the active time as last told here.
+    /// Most visitors wait.
+    inside: Option<Box<Inside>>,
+    _place: Place,
+}
+
+/// What a visitor who was let in was told here.
+#[derive(Debug, Default)]
+struct Inside {
     told_until: Option<Timestamp>,
     /// Told of, and waiting for the sign that the visitor is there.
     unclaimed: Option<Session>,
-    needs_seat: bool,
-    _place: Place,
 }
 
 /// What a connection does next.
@@ -51,44 +53,40 @@ pub enum Word {
     Away,
 }
 
+/// What a visitor wants of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The visitor gave a sign of life after this session was told.
+    Claim(Session),
+    Renew,
+    Leave,
+}
+
+/// What came of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granted {
+    Claimed,
+    /// The store did not take the claim; another sign of life may.
+    Unclaimed,
+    Renewed(Session),
+    /// Too late: that the ticket ended is on its way.
+    Over,
+    /// Who only waits has nothing to renew.
+    NotAdmitted,
+    Left(EndReason),
+    Unavailable,
+}
+
+/// All that asking the store takes, apart from the connection.
+pub struct Errand {
+    hall: Arc<Hall>,
+    record: Arc<RoomRecord>,
+    ticket: Ticket,
+}
+
 impl Visit {
-    pub fn new(
-        core: Arc<Core>,
-        mirror: Arc<Mirror>,
-        record: Arc<RoomRecord>,
-        ticket: Ticket,
-        place: Place,
-    ) -> Self {
-        let outbox = Arc::default();
-        let (told_until, unclaimed, needs_seat) = (None, None, true);
-        Self { core, outbox, mirror, record, ticket, told_until, unclaimed, needs_seat, _place: place }
-    }
-
-    /// The visit of an ended ticket: it takes no seat, and hears only its reason.
-    pub fn over(
-        core: Arc<Core>,
-        mirror: Arc<Mirror>,
-        record: Arc<RoomRecord>,
-        ticket: Ticket,
-        place: Place,
-        reason: EndReason,
-    ) -> Self {
-        let mut visit = Self::new(core, mirror, record, ticket, place);
-        visit.needs_seat = false;
-        visit.outbox.put(Outgoing::Ended(reason));
-        visit
-    }
-
-    /// Takes the seat in the room; false when there is none any more.
-    pub async fn sit_down(&self) -> bool {
-        if !self.needs_seat {
-            return true;
-        }
-        let arrival = Arrival { number: self.ticket.number, outbox: self.outbox.clone() };
-        match self.core.shard(&self.mirror) {
-            Ok(shard) => shard.send(arrival).await.is_ok(),
-            Err(_) => false,
-        }
+    pub fn new(hall: Arc<Hall>, record: Arc<RoomRecord>, ticket: Ticket, place: Place) -> Self {
+        Self { hall, ticket, record, inside: None, _place: place }
     }
 
     pub fn word(&mut self, outgoing: Outgoing) -> Word {
@@ -104,107 +102,126 @@ impl Visit {
         }
     }
 
-    /// The visitor gave a sign of life after `admitted`. A store that does not answer is asked at the next one.
-    pub async fn claim(&mut self) {
-        let Some(session) = self.unclaimed else { return };
-        let (store, now) = (self.core.ports.store.as_ref(), self.core.ports.clock.now());
-        match edge::claim(store, self.mirror.room(), self.ticket.number, session, self.terms(), now).await {
-            Ok(_) => self.unclaimed = None,
-            Err(error) => tracing::warn!(room = %self.mirror.room(), %error, "a claim could not be stored"),
-        }
+    /// What is told and not claimed yet: the next sign of life is the claim.
+    pub fn unclaimed(&self) -> Option<Session> {
+        self.inside.as_ref()?.unclaimed
     }
 
-    pub fn is_unclaimed(&self) -> bool {
-        self.unclaimed.is_some()
+    pub fn errand(&self) -> Errand {
+        Errand { hall: self.hall.clone(), record: self.record.clone(), ticket: self.ticket.clone() }
     }
 
-    /// More time, if it is not too late; then `ended` is on its way.
-    pub async fn renew(&mut self) -> Word {
-        let renewed = insist(|| async {
-            let (ports, room, number) = (&self.core.ports, self.mirror.room(), self.ticket.number);
-            let session = match ports.store.seen(room, number).await?.standing {
-                Standing::Session(session) => session,
-                Standing::Prequeue | Standing::Waiting(_) | Standing::Unknown => return Ok(Err(())),
-                Standing::Ended(_) => return Ok(Ok(None)),
-            };
-            let now = ports.clock.now();
-            let renewed = edge::renew(ports.store.as_ref(), room, number, session, self.terms(), now).await?;
-            Ok(Ok(renewed))
-        });
-        match renewed.await {
-            Ok(Ok(Some(session))) => {
-                self.told_until = None;
+    pub fn granted(&mut self, granted: Granted) -> Word {
+        match granted {
+            Granted::Claimed => {
+                if let Some(inside) = &mut self.inside {
+                    inside.unclaimed = None;
+                }
+                Word::Silence
+            }
+            Granted::Unclaimed | Granted::Over => Word::Silence,
+            Granted::Renewed(session) => {
+                if let Some(inside) = &mut self.inside {
+                    inside.told_until = None;
+                }
                 self.admit(session)
             }
-            Ok(Ok(None)) => Word::Silence,
-            Ok(Err(())) => fail("not_admitted", 1008),
-            Err(_) => fail("unavailable", 1013),
-        }
-    }
-
-    /// Leaves the line, or gives the slot back.
-    pub async fn leave(&mut self) -> Word {
-        let left = insist(|| async {
-            let (ports, room, number) = (&self.core.ports, self.mirror.room(), self.ticket.number);
-            let (store, now) = (ports.store.as_ref(), ports.clock.now());
-            match store.seen(room, number).await?.standing {
-                Standing::Prequeue | Standing::Waiting(_) => {
-                    let gone = store.depart(room, Ranges::one(number), EndReason::Left, now).await?;
-                    if !gone.is_empty() {
-                        return Ok(EndReason::Left);
-                    }
-                    // Called, or ended, in between.
-                    edge::end(store, room, number, EndReason::Left, now).await?;
-                }
-                Standing::Session(_) => {
-                    edge::end(store, room, number, EndReason::Left, now).await?;
-                }
-                Standing::Ended(_) | Standing::Unknown => {}
-            }
-            match store.seen(room, number).await?.standing {
-                Standing::Ended(reason) => Ok(reason),
-                Standing::Unknown => Ok(EndReason::Left),
-                Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {
-                    Err(StoreError::Unavailable("a ticket kept changing while it was given back".to_owned()))
-                }
-            }
-        });
-        match left.await {
-            Ok(reason) => self.word(Outgoing::Ended(reason)),
-            Err(_) => fail("unavailable", 1013),
+            Granted::NotAdmitted => fail("not_admitted", 1008),
+            Granted::Left(reason) => self.word(Outgoing::Ended(reason)),
+            Granted::Unavailable => fail("unavailable", 1013),
         }
     }
 
     /// The pass, unless this or a later end was told here already: a renewal by another tab tells every tab.
     fn admit(&mut self, session: Session) -> Word {
+        let told_until = self.inside.as_ref().and_then(|inside| inside.told_until);
         if let Session::Active { expires_at, .. } = session
-            && self.told_until.is_some_and(|told| told >= expires_at)
+            && told_until.is_some_and(|told| told >= expires_at)
         {
             return Word::Silence;
         }
-        let (ports, terms) = (&self.core.ports, self.terms());
-        let (record, ticket, now) = (&self.record, &self.ticket, ports.clock.now());
+        let (hall, record, ticket) = (&self.hall, &self.record, &self.ticket);
+        let (ports, terms) = (&hall.core.ports, hall.terms(record));
+        let now = ports.clock.now();
         let issued = edge::pass::issue(&ports.tickets, &ports.passes, record, ticket, session, terms, now);
         let Ok(Issued { pass, expires_at }) = issued else {
-            tracing::error!(room = %self.mirror.room(), "passes cannot be signed");
+            tracing::error!(room = %hall.mirror.room(), "passes cannot be signed");
             return fail("unavailable", 1011);
         };
-        self.told_until = Some(expires_at);
-        self.unclaimed = matches!(session, Session::Called { .. }).then_some(session);
-        let go_to = self.mirror.read(|state| state.policy.go_to.clone()).flatten();
+        let unclaimed = matches!(session, Session::Called { .. }).then_some(session);
+        self.inside = Some(Box::new(Inside { told_until: Some(expires_at), unclaimed }));
+        let go_to = self.hall.mirror.read(|state| state.policy.go_to.clone()).flatten();
         Word::Admit(ServerMessage::Admitted { pass: &pass, expires_at, go_to: go_to.as_deref() }.to_json())
-    }
-
-    fn terms(&self) -> Terms {
-        self.mirror
-            .read(|state| Terms::from(&state.policy))
-            .unwrap_or_else(|| Terms::from(&self.record.policy))
     }
 }
 
-impl Drop for Visit {
-    fn drop(&mut self) {
-        self.outbox.hang_up();
+impl From<ClientMessage> for Wish {
+    fn from(message: ClientMessage) -> Self {
+        match message {
+            ClientMessage::Leave => Self::Leave,
+            ClientMessage::Renew => Self::Renew,
+        }
+    }
+}
+
+impl Errand {
+    pub async fn run(self, wish: Wish) -> Granted {
+        match wish {
+            Wish::Claim(session) => self.claim(session).await,
+            Wish::Renew => insist(|| self.renew()).await.unwrap_or(Granted::Unavailable),
+            Wish::Leave => insist(|| self.leave()).await.map_or(Granted::Unavailable, Granted::Left),
+        }
+    }
+
+    async fn claim(&self, session: Session) -> Granted {
+        let (ports, room, number) = (&self.hall.core.ports, self.hall.mirror.room(), self.ticket.number);
+        let (store, terms) = (ports.store.as_ref(), self.hall.terms(&self.record));
+        match edge::claim(store, room, number, session, terms, ports.clock.now()).await {
+            Ok(_) => Granted::Claimed,
+            Err(error) => {
+                tracing::warn!(%room, %error, "a claim could not be stored");
+                Granted::Unclaimed
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<Granted, StoreError> {
+        let (ports, room, number) = (&self.hall.core.ports, self.hall.mirror.room(), self.ticket.number);
+        let session = match ports.store.seen(room, number).await?.standing {
+            Standing::Session(session) => session,
+            Standing::Prequeue | Standing::Waiting(_) | Standing::Unknown => return Ok(Granted::NotAdmitted),
+            Standing::Ended(_) => return Ok(Granted::Over),
+        };
+        let (terms, now) = (self.hall.terms(&self.record), ports.clock.now());
+        let renewed = edge::renew(ports.store.as_ref(), room, number, session, terms, now).await?;
+        Ok(renewed.map_or(Granted::Over, Granted::Renewed))
+    }
+
+    /// Leaves the line, or gives the slot back.
+    async fn leave(&self) -> Result<EndReason, StoreError> {
+        let (ports, room, number) = (&self.hall.core.ports, self.hall.mirror.room(), self.ticket.number);
+        let (store, now) = (ports.store.as_ref(), ports.clock.now());
+        match store.seen(room, number).await?.standing {
+            Standing::Prequeue | Standing::Waiting(_) => {
+                let gone = store.depart(room, Ranges::one(number), EndReason::Left, now).await?;
+                if !gone.is_empty() {
+                    return Ok(EndReason::Left);
+                }
+                // Called, or ended, in between.
+                edge::end(store, room, number, EndReason::Left, now).await?;
+            }
+            Standing::Session(_) => {
+                edge::end(store, room, number, EndReason::Left, now).await?;
+            }
+            Standing::Ended(_) | Standing::Unknown => {}
+        }
+        match store.seen(room, number).await?.standing {
+            Standing::Ended(reason) => Ok(reason),
+            Standing::Unknown => Ok(EndReason::Left),
+            Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {
+                Err(StoreError::Unavailable("a ticket kept changing while it was given back".to_owned()))
+            }
+        }
     }
 }
 
@@ -226,5 +243,12 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
             }
             answer => return answer,
         }
+    }
+}
+
+impl Hall {
+    /// The terms in force; the record's while the room is not known here.
+    pub fn terms(&self, record: &RoomRecord) -> Terms {
+        self.mirror.read(|state| Terms::from(&state.policy)).unwrap_or_else(|| Terms::from(&record.policy))
     }
 }

@@ -4,6 +4,7 @@ mod story;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use kernel::admission::share;
 use kernel::control::Control;
@@ -15,6 +16,7 @@ use kernel::words::{LaneName, RoomId};
 use super::*;
 
 const T0: Timestamp = Timestamp::from_millis(1_000_000);
+const TICK: Duration = Duration::from_secs(1);
 const BEAT: Beat = Beat { figures_ms: 900, expiring_seconds: 60 };
 
 /// A link that remembers.
@@ -29,13 +31,6 @@ impl Heard {
     fn close(&self) {
         self.0.1.set(true);
     }
-}
-
-impl Link for Heard {
-    fn put(&self, outgoing: Outgoing) -> bool {
-        self.0.0.borrow_mut().push(outgoing);
-        false
-    }
 
     fn is_gone(&self) -> bool {
         self.0.1.get()
@@ -46,6 +41,7 @@ impl Link for Heard {
 struct Scene {
     room: Room,
     seats: Seats<Heard>,
+    cadence: Cadence,
     now: Timestamp,
 }
 
@@ -67,7 +63,7 @@ impl Scene {
         };
         let room = Room::new(RoomId::parse("demo").unwrap(), policy, None, T0);
         let seats = Seats::new(BEAT, room.state());
-        Self { room, seats, now: T0 }
+        Self { room, seats, cadence: Cadence::new(0, 1_000_000, TICK), now: T0 }
     }
 
     fn join(&mut self, count: u64, lane: &str) {
@@ -78,8 +74,9 @@ impl Scene {
     }
 
     fn connect(&mut self, number: Number) -> Heard {
-        let heard = Heard::default();
-        self.seats.seat(number, heard.clone(), self.room.state(), self.now.as_millis());
+        let (heard, mut words) = (Heard::default(), Words::new());
+        self.seats.seat(&mut words, number, heard.clone(), self.room.state(), self.now.as_millis());
+        say(words);
         heard
     }
 
@@ -109,16 +106,60 @@ impl Scene {
 
     /// The shard hears what happened.
     fn hear(&mut self) {
+        let mut words = Words::new();
         for event in self.room.take_events() {
-            self.seats.follow(&event.fact, self.room.state());
+            self.seats.follow(&mut words, &event.fact, self.room.state());
         }
+        say(words);
+    }
+
+    /// The shard hears that it missed something.
+    fn look_anew(&mut self) {
+        let mut words = Words::new();
+        self.seats.look_anew(&mut words, self.room.state());
+        say(words);
+    }
+
+    fn end(&mut self, number: Number, reason: EndReason) {
+        let mut words = Words::new();
+        self.seats.end(&mut words, number, reason);
+        say(words);
+    }
+
+    fn hang_up(&mut self, number: Number, heard: &Heard) {
+        heard.close();
+        self.seats.unseat(number, Heard::is_gone);
+    }
+
+    fn tell_next_up(&mut self) -> u64 {
+        let mut words = Words::new();
+        let swept = self.seats.tell_next_up(&mut words, self.room.state(), self.now.as_millis());
+        say(words);
+        swept.load.told
     }
 
     /// A second goes by, and a sweep.
     fn tick(&mut self) -> Swept {
         self.now = self.now.plus_seconds(1);
-        self.seats.sweep(self.room.state(), self.now, self.now.as_millis())
+        self.sweep_in_parts(2)
     }
+
+    fn sweep_in_parts(&mut self, part: usize) -> Swept {
+        self.seats.begin_sweep(self.room.state());
+        loop {
+            let (mut words, at) = (Words::new(), (self.now, self.now.as_millis()));
+            let swept = self.seats.sweep_on(&mut words, &self.cadence, self.room.state(), at, part);
+            say(words);
+            if let Some(swept) = swept {
+                self.cadence.swept(swept.load, Duration::from_millis(10), TICK);
+                return swept;
+            }
+        }
+    }
+}
+
+fn say(words: Words<Heard>) {
+    words.into_iter().for_each(|(heard, outgoing)| heard.0.0.borrow_mut().push(outgoing));
 }
 
 fn positions(heard: &Heard) -> Vec<u64> {
@@ -135,12 +176,12 @@ fn each_hears_the_own_place_fall_and_nothing_twice() {
     scene.join(9, "default");
     let (third, ninth, twin) = (scene.connect(3), scene.connect(9), scene.connect(9));
     assert_eq!((positions(&third), positions(&ninth), positions(&twin)), (vec![3], vec![9], vec![9]));
-    assert_eq!(scene.tick(), Swept::default());
+    assert_eq!(scene.tick().load.told, 0);
     scene.depart(5);
     scene.call(1);
-    assert_eq!(scene.tick(), Swept { told: 3, ..Swept::default() });
+    assert_eq!(scene.tick().load.told, 3);
     assert_eq!((positions(&third), positions(&ninth), positions(&twin)), (vec![2], vec![7], vec![7]));
-    assert_eq!(scene.tick(), Swept::default());
+    assert_eq!(scene.tick().load.told, 0);
 }
 
 #[test]
@@ -149,11 +190,11 @@ fn figures_come_at_most_once_a_tick_and_none_is_forgotten() {
     scene.join(2, "default");
     let heard = scene.connect(2);
     scene.depart(1);
-    let soon = scene.now.plus_millis(500);
-    assert_eq!(scene.seats.sweep(scene.room.state(), soon, soon.as_millis()).told, 0);
+    scene.now = scene.now.plus_millis(500);
+    assert_eq!(scene.sweep_in_parts(1).load.told, 0);
     assert_eq!(positions(&heard), [2]);
     // Nothing has happened since, and still the figure comes.
-    assert_eq!(scene.tick().told, 1);
+    assert_eq!(scene.tick().load.told, 1);
     assert_eq!(positions(&heard), [1]);
 }
 
@@ -194,7 +235,7 @@ fn the_end_is_announced_once_for_each_end_and_tab() {
     scene.move_session(1, Input::Claim);
     scene.now = scene.now.plus_seconds(200);
     heard.all();
-    assert_eq!(scene.tick().told, 0);
+    assert_eq!(scene.tick().load.told, 0);
     scene.now = scene.now.plus_seconds(50);
     scene.tick();
     assert_eq!(heard.all(), [Outgoing::Expiring { seconds: 48 }]);
@@ -270,13 +311,12 @@ fn present_is_who_is_here_or_just_was() {
     let (one, tab, four) = (scene.connect(1), scene.connect(1), scene.connect(4));
     let present = |scene: &mut Scene| scene.seats.take_present().into_iter().collect::<Vec<_>>();
     assert_eq!(present(&mut scene), [1, 4]);
-    one.close();
-    four.close();
-    scene.tick();
+    scene.hang_up(1, &one);
+    scene.hang_up(4, &four);
     assert_eq!(present(&mut scene), [1, 4], "the second tab is open, and 4 was here a moment ago");
     assert_eq!(present(&mut scene), [1]);
-    tab.close();
-    scene.tick();
+    scene.hang_up(1, &tab);
+    assert!(scene.seats.is_empty());
     assert_eq!(present(&mut scene), [1]);
     assert_eq!(present(&mut scene), [0; 0]);
 }
@@ -294,15 +334,16 @@ fn what_was_missed_is_made_up_for() {
     scene.room.call_next(&called, T0);
     scene.room.depart(&Ranges::one(2), EndReason::NoShow, T0);
     let events = scene.room.take_events();
-    scene.seats.look_anew(scene.room.state());
+    scene.look_anew();
     assert!(matches!(first.all()[..], [Outgoing::Admitted(_)]));
-    assert_eq!(scene.seats.missing().collect::<Vec<_>>(), [2]);
-    scene.seats.end(2, EndReason::NoShow);
+    assert_eq!(scene.tick().missing, [2]);
+    scene.end(2, EndReason::NoShow);
     assert_eq!(second.all(), [Outgoing::Ended(EndReason::NoShow)]);
-    scene.tick();
     assert_eq!(positions(&fourth), [2]);
     // Heard late after all, they say nothing twice.
-    events.iter().for_each(|event| scene.seats.follow(&event.fact, scene.room.state()));
+    let mut words = Words::new();
+    events.iter().for_each(|event| scene.seats.follow(&mut words, &event.fact, scene.room.state()));
+    say(words);
     assert_eq!((first.all(), second.all()), (vec![], vec![]));
 }
 
@@ -316,9 +357,9 @@ fn a_position_that_would_grow_is_not_told() {
     // A state from before: what a store that lost something would show.
     let mut older = Scene::new(5, None);
     older.join(9, "default");
-    scene.now = scene.now.plus_seconds(1);
-    let swept = scene.seats.sweep(older.room.state(), scene.now, scene.now.as_millis());
-    assert_eq!(swept, Swept { grew: 1, ..Swept::default() });
+    std::mem::swap(&mut scene.room, &mut older.room);
+    let swept = scene.tick();
+    assert_eq!((swept.grew, swept.load.told), (1, 0));
     assert_eq!(positions(&heard), [0; 0]);
 }
 
@@ -328,6 +369,45 @@ fn everybody_is_sent_elsewhere_at_the_end() {
     scene.join(1, "default");
     let heard = scene.connect(1);
     heard.all();
-    scene.seats.dismiss();
+    let mut words = Words::new();
+    scene.seats.dismiss(&mut words);
+    say(words);
     assert_eq!(heard.all(), [Outgoing::Away]);
+}
+
+#[test]
+fn those_next_up_need_not_wait_for_a_sweep() {
+    let mut scene = Scene::new(5, None);
+    scene.join(NEAR + 9, "default");
+    let [near, far] = [NEAR, NEAR + 9].map(|number| scene.connect(number));
+    let _ = (positions(&near), positions(&far));
+    scene.now = scene.now.plus_seconds(1);
+    scene.depart(1);
+    assert_eq!(scene.tell_next_up(), 1);
+    assert_eq!((positions(&near), positions(&far)), (vec![NEAR - 1], vec![]));
+    // At most once a tick; what was put off comes with the next sweep.
+    scene.depart(2);
+    assert_eq!(scene.tell_next_up(), 0);
+    assert_eq!(scene.tick().load.told, 2);
+    assert_eq!((positions(&near), positions(&far)), (vec![NEAR - 2], vec![NEAR + 7]));
+}
+
+#[test]
+fn the_far_end_hears_every_third_time_and_the_last_word_of_a_line_that_stands() {
+    let mut scene = Scene::new(1_000, None);
+    scene.cadence = Cadence::new(1_000, 1_000_000, TICK);
+    scene.join(1_200, "default");
+    let (middle, far) = (scene.connect(900), scene.connect(1_200));
+    let _ = (positions(&middle), positions(&far));
+    for number in 1..=30 {
+        scene.depart(number);
+        scene.tick();
+    }
+    assert_eq!(positions(&middle), (870..900).rev().collect::<Vec<_>>());
+    let heard = positions(&far);
+    assert_eq!(heard.len(), 10, "{heard:?}");
+    // Nothing happens any more: whoever was passed over last still learns where they stand.
+    (0..3).for_each(|_| drop(scene.tick()));
+    assert_eq!(heard.into_iter().chain(positions(&far)).last(), Some(1_170));
+    assert_eq!(scene.tick().load.told, 0);
 }

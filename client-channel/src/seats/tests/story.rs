@@ -14,6 +14,8 @@ enum Move {
     Claim(u64),
     End(u64),
     Tick,
+    /// Those next up are told at once.
+    NextUp,
     /// The shard hears nothing for a while, then looks anew.
     MissEvents(bool),
 }
@@ -31,6 +33,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         number.prop_map(Move::End),
         Just(Move::Tick),
         Just(Move::Tick),
+        Just(Move::NextUp),
         any::<bool>().prop_map(Move::MissEvents),
     ];
     prop::collection::vec(one, 1..120)
@@ -55,7 +58,12 @@ impl Scene {
                 };
                 self.room.call_next(&call, self.now);
             }
-            Move::Join(_) | Move::Connect(_) | Move::Close(_) | Move::Tick | Move::MissEvents(_) => {}
+            Move::Join(_)
+            | Move::Connect(_)
+            | Move::Close(_)
+            | Move::Tick
+            | Move::NextUp
+            | Move::MissEvents(_) => {}
         }
     }
 
@@ -94,6 +102,7 @@ proptest! {
     #[test]
     fn whatever_happens_a_connection_hears_one_true_story(moves in moves()) {
         let mut scene = Scene::new(6, None);
+        scene.cadence = Cadence::new(NEAR + 1, 1_000_000, TICK);
         let mut tabs: Vec<(Number, Heard, Vec<Outgoing>)> = Vec::new();
         let mut deaf = false;
         for a_move in &moves {
@@ -106,11 +115,16 @@ proptest! {
                 Move::Connect(number) if scene.room.state().holds(*number) => {
                     tabs.push((*number, scene.connect(*number), Vec::new()));
                 }
-                Move::Close(at) => tabs.get(*at).into_iter().for_each(|(_, heard, _)| heard.close()),
+                Move::Close(at) => {
+                    if let Some((number, heard, _)) = tabs.get(*at) {
+                        scene.hang_up(*number, heard);
+                    }
+                }
                 Move::Tick => drop(scene.tick()),
+                Move::NextUp => drop(scene.tell_next_up()),
                 Move::MissEvents(miss) => {
                     deaf = *miss;
-                    scene.seats.look_anew(scene.room.state());
+                    scene.look_anew();
                 }
                 other => scene.make(other),
             }
@@ -121,11 +135,11 @@ proptest! {
             }
         }
         scene.room.take_events();
-        scene.seats.look_anew(scene.room.state());
-        let missing: Vec<_> = scene.seats.missing().collect();
-        missing.into_iter().for_each(|number| scene.seats.end(number, EndReason::Left));
-        scene.tick();
-        scene.tick();
+        scene.look_anew();
+        let missing = scene.tick().missing;
+        missing.into_iter().for_each(|number| scene.end(number, EndReason::Left));
+        // The far end hears every third time.
+        (0..4).for_each(|_| drop(scene.tick()));
         for (number, heard, story) in &mut tabs {
             story.extend(heard.all());
             check_story(*number, story)?;
@@ -139,7 +153,7 @@ proptest! {
                     prop_assert!(matches!(story.last(), Some(Outgoing::Admitted(_))), "{}: {:?}", number, story);
                 }
                 (None, Some(spot)) => {
-                    let view = View::waiting(spot.position, state.line.waiting(), state.per_hour);
+                    let view = View::Waiting { position: spot.position, waiting: state.line.waiting(), per_hour: state.per_hour };
                     prop_assert_eq!(story.last(), Some(&Outgoing::Figures(view)));
                 }
                 (None, None) => prop_assert!(matches!(story.last(), Some(Outgoing::Ended(_))), "{}", number),
