@@ -9,11 +9,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use edge::mirror::{Level, Mirror};
 use edge::{Problem, ProblemBody, bearer};
 use kernel::ports::RoomRecord;
 use kernel::room::Standing;
 use kernel::ticket::Ticket;
 use kernel::words::EndReason;
+use tokio::time::timeout;
 
 use crate::core::Core;
 use crate::door::Place;
@@ -101,31 +103,52 @@ struct Guest {
 }
 
 /// Waits until this node knows at least what the store knew just now, so that a position never grows from
-/// node to node.
+/// node to node; one look at the store serves all who come meanwhile.
 async fn guest(
     core: &Arc<Core>,
     record: Arc<RoomRecord>,
     ticket: Ticket,
     place: Place,
 ) -> Result<Guest, Problem> {
-    let (store, now) = (core.ports.store.as_ref(), core.ports.clock.now());
-    let seen = edge::seen(store, &record.birth.room, &ticket, now).await?;
     let mirror = core.mirrors.follow(&record.birth.room).await?;
-    let over = match seen.standing {
-        Standing::Ended(reason) => Some(reason),
-        Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => None,
-        // A good ticket that the store does not know: it may once it has caught up with itself.
-        Standing::Unknown => return Err(Problem::unavailable()),
-    };
-    if over.is_none()
-        && tokio::time::timeout(core.config.catch_up, mirror.reached(seen.room.version)).await.is_err()
-    {
-        let (wanted, here) = (seen.room.version, mirror.version());
-        tracing::warn!(room = %record.birth.room, wanted, here, "this node lags behind the store; a visitor was sent away");
-        return Err(Problem::unavailable());
+    match mirror.level(&core.ports.store, core.config.catch_up).await? {
+        Level::Reached => {}
+        Level::Behind => return Err(behind(&mirror)),
     }
+    let over = match mirror.read(|state| state.standing(ticket.number)) {
+        Some(Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_)) => None,
+        Some(Standing::Ended(_) | Standing::Unknown) | None => over(core, &record, &ticket, &mirror).await?,
+    };
     let hall = core.hall(&mirror).map_err(no_shards)?;
     Ok(Guest { visit: Visit::new(hall, record, ticket, place), over })
+}
+
+/// Asks the store about somebody who has neither a place in line nor a slot here: how the ticket ended, if it
+/// did. One that the store had lost has its place again now.
+async fn over(
+    core: &Core,
+    record: &RoomRecord,
+    ticket: &Ticket,
+    mirror: &Mirror,
+) -> Result<Option<EndReason>, Problem> {
+    let (store, now) = (core.ports.store.as_ref(), core.ports.clock.now());
+    let seen = edge::seen(store, &record.birth.room, ticket, now).await?;
+    match seen.standing {
+        // Nothing to wait for: it hears its reason, and that is all.
+        Standing::Ended(reason) => Ok(Some(reason)),
+        Standing::Prequeue | Standing::Waiting(_) | Standing::Session(_) => {
+            let caught_up = timeout(core.config.catch_up, mirror.reached(seen.room.version)).await;
+            caught_up.map_err(|_| behind(mirror)).map(|()| None)
+        }
+        // A good ticket that the store does not know: it may once it has caught up with itself.
+        Standing::Unknown => Err(Problem::unavailable()),
+    }
+}
+
+fn behind(mirror: &Mirror) -> Problem {
+    let (room, version) = (mirror.room(), mirror.version());
+    tracing::warn!(%room, version, "this node lags behind the store; a visitor was sent away");
+    Problem::unavailable()
 }
 
 impl Guest {

@@ -50,18 +50,13 @@ impl Hearing {
         let under_way = self.under_way.get_or_insert_with(UnderWay::begin);
         under_way.bounds.pass(bytes);
         let mut feed = Feed { bytes, answer: Vec::new() };
-        loop {
-            match heard(under_way.context.read(&mut feed)) {
-                Some(heard) => {
-                    let last = !matches!(heard, Heard::Message(_) | Heard::Pong(_) | Heard::Alive);
-                    hear(heard);
-                    if last {
-                        // The answer to a close is written when something follows it.
-                        let _ = under_way.context.flush(&mut feed);
-                        break;
-                    }
-                }
-                None => break,
+        while let Some(heard) = heard(under_way.context.read(&mut feed)) {
+            let goes_on = matches!(heard, Heard::Message(_) | Heard::Pong(_) | Heard::Alive);
+            hear(heard);
+            if !goes_on {
+                // The answer to a close is written when something follows it.
+                let _ = under_way.context.flush(&mut feed);
+                break;
             }
         }
         if under_way.bounds.is_between() {
@@ -255,8 +250,8 @@ mod tests {
             (frame(0x88, &1000u16.to_be_bytes()), Heard::Closed),
         ] {
             let (heard, answer, _) = all(&[wrong, after.clone()].concat(), 100_000);
-            assert_eq!(heard, [expected.clone()]);
             assert_eq!(!answer.is_empty(), expected == Heard::Closed);
+            assert_eq!(heard, [expected]);
         }
     }
 }

@@ -80,7 +80,7 @@ struct Talk {
     hearing: Hearing,
     pulse: Pulse,
     /// A wish is with the store; what was heard after it.
-    asking: Option<Box<VecDeque<Heard>>>,
+    asking: Option<VecDeque<Heard>>,
     /// The close is said; bytes thrown away since.
     farewell: Option<u32>,
 }
@@ -419,7 +419,7 @@ impl Talk {
             };
             if let Some(wish) = wish {
                 desk.wishes.push((key, wish));
-                self.asking = Some(Box::new(heard));
+                self.asking = Some(heard);
                 return Fate::Stays;
             }
         }
@@ -448,7 +448,7 @@ impl Talk {
         if self.say(key, word, desk) == Fate::Gone {
             return Fate::Gone;
         }
-        if self.farewell.is_none() && self.heed(key, *later, desk) == Fate::Gone {
+        if self.farewell.is_none() && self.heed(key, later, desk) == Fate::Gone {
             return Fate::Gone;
         }
         self.read(key, desk)

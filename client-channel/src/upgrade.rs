@@ -9,7 +9,7 @@ use axum::response::Response;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -74,7 +74,7 @@ fn bare(upgraded: Upgraded) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
     let parts = downcast::<TokioIo<TcpStream>>(upgraded)
         .map_err(|_| io::Error::other("the connection is none of TCP; serve the channel over TCP alone"))?;
     let stream = parts.io.into_inner().into_std()?;
-    set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES)?;
+    SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES)?;
     Ok((stream, parts.read_buf.to_vec()))
 }
 

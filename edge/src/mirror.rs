@@ -2,10 +2,11 @@
 //! all rooms of a node. The topics of a room come in no order to each other, so an event may wait some
 //! milliseconds for its turn; a room is copied from the store anew only when events are lost.
 
+mod level;
 mod room;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use kernel::event::Topic;
@@ -13,6 +14,7 @@ use kernel::ports::{EventLog, LogError, RoomStore, StartAt, StoreError, Subscrip
 use kernel::words::RoomId;
 use tokio_util::sync::CancellationToken;
 
+pub use level::Level;
 pub use room::{Followed, Mirror};
 
 /// Records taken at once.
@@ -31,7 +33,7 @@ pub struct Mirrors {
     store: Arc<dyn RoomStore>,
     log: Arc<dyn EventLog>,
     patience: Duration,
-    rooms: Mutex<HashMap<RoomId, Arc<Mirror>>>,
+    rooms: RwLock<HashMap<RoomId, Arc<Mirror>>>,
 }
 
 impl Mirrors {
@@ -47,16 +49,13 @@ impl Mirrors {
         store: Arc<dyn RoomStore>,
         log: Arc<dyn EventLog>,
     ) -> Arc<Self> {
-        Arc::new(Self { group: group.to_owned(), store, log, patience, rooms: Mutex::default() })
+        Arc::new(Self { group: group.to_owned(), store, log, patience, rooms: RwLock::default() })
     }
 
     /// The room's mirror, filled; the first asker pays for the copy.
     pub async fn follow(&self, room: &RoomId) -> Result<Arc<Mirror>, StoreError> {
         loop {
-            let mirror = {
-                let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-                rooms.entry(room.clone()).or_insert_with(|| Arc::new(Mirror::new(room.clone()))).clone()
-            };
+            let mirror = self.known(room).unwrap_or_else(|| self.begin(room));
             if mirror.is_filled() {
                 return Ok(mirror);
             }
@@ -73,7 +72,7 @@ impl Mirrors {
 
     /// Follows no more; who still holds the mirror keeps its last state.
     pub fn forget(&self, room: &RoomId) {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
+        self.write().remove(room);
     }
 
     /// Keeps every mirror up to date until stopped. While the log is away the mirrors stand still.
@@ -146,15 +145,27 @@ impl Mirrors {
     }
 
     fn all(&self) -> Vec<Arc<Mirror>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.read().values().cloned().collect()
     }
 
     fn known(&self, room: &RoomId) -> Option<Arc<Mirror>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).get(room).cloned()
+        self.read().get(room).cloned()
+    }
+
+    fn begin(&self, room: &RoomId) -> Arc<Mirror> {
+        self.write().entry(room.clone()).or_insert_with(|| Arc::new(Mirror::new(room.clone()))).clone()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<RoomId, Arc<Mirror>>> {
+        self.rooms.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<RoomId, Arc<Mirror>>> {
+        self.rooms.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget_empty(&self, room: &RoomId) {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.write();
         if rooms.get(room).is_some_and(|mirror| !mirror.is_filled()) {
             rooms.remove(room);
         }

@@ -1,10 +1,12 @@
 //! What visitors are told: where a ticket stands, in the contract's words.
 
 use kernel::outflow::{self, Eta};
-use kernel::ports::{RoomRecord, Seen};
+use kernel::ports::RoomRecord;
 use kernel::room::Standing;
 use kernel::words::{EndReason, Number, Timestamp};
 use serde::Serialize;
+
+use crate::outlook::Outlook;
 
 /// Where a ticket stands. Fields that do not apply to its state are absent.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -42,14 +44,14 @@ pub(crate) struct TicketAnswer {
 
 impl TicketAnswer {
     /// The answer for a standing; `None` for a number that was never given.
-    pub fn new(record: &RoomRecord, number: Number, seen: &Seen) -> Option<Self> {
+    pub fn new(record: &RoomRecord, number: Number, seen: Outlook) -> Option<Self> {
         let mut answer = Self {
             ticket: None,
             state: "",
             number,
             position: None,
             ahead: None,
-            waiting: seen.room.waiting,
+            waiting: seen.waiting,
             eta_seconds: None,
             eta_low_seconds: None,
             eta_high_seconds: None,
@@ -69,7 +71,7 @@ impl TicketAnswer {
             }
             Standing::Waiting(spot) => {
                 let Eta { eta_seconds, eta_low_seconds, eta_high_seconds } =
-                    outflow::eta(spot.position, seen.room.per_hour);
+                    outflow::eta(spot.position, seen.per_hour);
                 answer.state = "waiting";
                 answer.position = Some(spot.position);
                 answer.ahead = Some(spot.position - 1);

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::Shared;
 use crate::answer::TicketAnswer;
+use crate::outlook::Outlook;
 use crate::ticket::{seen, ticket_of};
 
 /// An idempotency key that names a place has at least 16 random bytes, so at least as many characters.
@@ -88,7 +89,8 @@ pub(crate) async fn join(
     };
     let sub = sub.or_else(|| shown.and_then(|shown| shown.sub));
     let ticket = Ticket { number, sub };
-    let mut answer = TicketAnswer::new(&record, number, &answered.seen).ok_or_else(Problem::unavailable)?;
+    let mut answer =
+        TicketAnswer::new(&record, number, Outlook::from(&answered.seen)).ok_or_else(Problem::unavailable)?;
     answer.ticket = Some(shared.ports.tickets.sign(&record.birth, &ticket));
     Ok((status, Json(answer)))
 }
@@ -122,7 +124,7 @@ async fn held_by_ticket(
     };
     let shown = shown.ok_or_else(missing)?;
     let seen = seen(shared, record, &shown).await?;
-    let mut answer = TicketAnswer::new(record, shown.number, &seen).ok_or_else(missing)?;
+    let mut answer = TicketAnswer::new(record, shown.number, Outlook::from(&seen)).ok_or_else(missing)?;
     if answer.reason.is_some() {
         return Err(missing());
     }

@@ -7,6 +7,7 @@ mod authorize;
 mod dead_letters;
 mod join;
 mod joiner;
+mod outlook;
 mod polls;
 mod rate;
 mod rebuild;
@@ -15,6 +16,7 @@ mod ticket;
 
 use std::sync::Arc;
 
+use edge::mirror::Mirrors;
 use edge::rooms::Rooms;
 use edge::{AdminToken, Problem};
 use kernel::event::{Event, RoomFact, Topic};
@@ -63,6 +65,7 @@ pub struct WaitingQueue {
 pub(crate) struct Shared {
     ports: Ports,
     rooms: Rooms,
+    mirrors: Arc<Mirrors>,
     joiner: Joiner,
     polls: Polls,
     rate: JoinRate,
@@ -74,7 +77,9 @@ pub(crate) struct Shared {
 
 impl WaitingQueue {
     pub fn new(config: Config, ports: Ports) -> Self {
+        let group = format!("waiting-queue-{}", config.node);
         let shared = Shared {
+            mirrors: Mirrors::new(&group, ports.store.clone(), ports.log.clone()),
             rooms: Rooms::new(ports.registry.clone()),
             joiner: Joiner::new(ports.store.clone(), ports.clock.clone()),
             polls: Polls::new(format!("waiting-queue.{}", config.node)),
@@ -109,9 +114,15 @@ impl WaitingQueue {
             .with_state(self.shared.clone())
     }
 
-    /// Puts the registry's rooms in force, then reports polls as presence and follows policy changes; at the
-    /// end tells operators who look on to connect again.
+    /// Follows the rooms that are polled; puts the registry's rooms in force, then reports polls as presence
+    /// and follows policy changes; at the end tells operators who look on to connect again.
     pub async fn run(self, stop: CancellationToken) {
+        let mirrors = self.shared.mirrors.clone().run(stop.clone());
+        tokio::join!(mirrors, self.keep_rooms(stop));
+        self.shared.operators.dismiss().await;
+    }
+
+    async fn keep_rooms(&self, stop: CancellationToken) {
         self.reconcile(&stop).await;
         let polls = self.shared.polls.report(&self.shared.ports, stop.clone());
         let rooms = &self.shared.rooms;
@@ -129,7 +140,6 @@ impl WaitingQueue {
             Ok::<_, std::convert::Infallible>(())
         });
         tokio::join!(polls, evict);
-        self.shared.operators.dismiss().await;
     }
 
     /// A room that was registered but never reached the store gets there now.

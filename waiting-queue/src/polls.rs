@@ -1,6 +1,7 @@
 //! Who polls is there: numbers that asked for their status are reported as present, like open channels.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -15,10 +16,43 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// A poll stays in this many reports, so that whoever reads presence once a second cannot miss it.
 const REPORTS: usize = 3;
 const LEASE_SECONDS: u64 = 5;
+/// Neighbours in line poll at the same time and note themselves under different locks.
+const STRIPES: usize = 16;
 
 pub(crate) struct Polls {
     node: String,
-    rooms: DashMap<RoomId, VecDeque<RoaringTreemap>>,
+    rooms: DashMap<RoomId, Polled>,
+}
+
+/// Who polled in one room.
+#[derive(Default)]
+struct Polled {
+    /// Since the last report, by `number % STRIPES`.
+    newest: [Mutex<RoaringTreemap>; STRIPES],
+    /// What the reports before it were the first to tell.
+    recent: Mutex<VecDeque<RoaringTreemap>>,
+}
+
+impl Polled {
+    fn note(&self, number: Number) {
+        locked(&self.newest[(number % STRIPES as u64) as usize]).insert(number);
+    }
+
+    /// What the next report tells; what was noted is forgotten after [`REPORTS`] of them.
+    fn turn(&self) -> RoaringTreemap {
+        let stripes = self.newest.iter().map(|stripe| std::mem::take(&mut *locked(stripe)));
+        let newest = stripes.fold(RoaringTreemap::new(), |all, some| all | some);
+        let mut recent = locked(&self.recent);
+        recent.push_back(newest);
+        while recent.len() > REPORTS {
+            recent.pop_front();
+        }
+        recent.iter().fold(RoaringTreemap::new(), |all, some| all | some)
+    }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Polls {
@@ -27,14 +61,10 @@ impl Polls {
     }
 
     pub fn note(&self, room: &RoomId, number: Number) {
-        let mut recent = self.rooms.entry(room.clone()).or_default();
-        match recent.back_mut() {
-            Some(newest) => newest.insert(number),
-            None => {
-                recent.push_back(RoaringTreemap::from_iter([number]));
-                true
-            }
-        };
+        if let Some(polled) = self.rooms.get(room) {
+            return polled.note(number);
+        }
+        self.rooms.entry(room.clone()).or_default().note(number);
     }
 
     pub async fn report(&self, ports: &Ports, stop: CancellationToken) {
@@ -58,17 +88,8 @@ impl Polls {
         }
     }
 
-    /// What the recent reports hold together, and the beginning of the next one.
     fn turn(&self) -> Vec<(RoomId, RoaringTreemap)> {
-        let turn = |recent: &mut VecDeque<RoaringTreemap>| {
-            let all = recent.iter().fold(RoaringTreemap::new(), |all, some| all | some);
-            recent.push_back(RoaringTreemap::new());
-            while recent.len() > REPORTS {
-                recent.pop_front();
-            }
-            all
-        };
-        self.rooms.iter_mut().map(|mut room| (room.key().clone(), turn(room.value_mut()))).collect()
+        self.rooms.iter().map(|polled| (polled.key().clone(), polled.turn())).collect()
     }
 }
 
@@ -79,10 +100,15 @@ mod tests {
     #[test]
     fn a_poll_is_reported_three_times_and_then_forgotten() {
         let (polls, room) = (Polls::new("n".into()), RoomId::parse("demo").unwrap());
+        let told = || polls.turn().remove(0).1.into_iter().collect::<Vec<_>>();
         polls.note(&room, 7);
-        for _ in 0..REPORTS {
-            assert!(polls.turn()[0].1.contains(7));
+        assert_eq!(told(), [7]);
+        polls.note(&room, 8);
+        polls.note(&room, 7 + STRIPES as u64);
+        for _ in 1..REPORTS {
+            assert_eq!(told(), [7, 8, 23]);
         }
-        assert!(polls.turn()[0].1.is_empty());
+        assert_eq!(told(), [8, 23]);
+        assert!(told().is_empty());
     }
 }

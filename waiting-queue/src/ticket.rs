@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use edge::{NoBody, Problem, bearer};
 use kernel::ports::{RoomRecord, Seen};
@@ -14,6 +14,7 @@ use kernel::words::{EndReason, Ranges, Timestamp};
 
 use crate::Shared;
 use crate::answer::TicketAnswer;
+use crate::outlook::{Outlook, outlook};
 
 /// Where the ticket stands; an admitted one comes with its pass.
 #[utoipa::path(
@@ -24,23 +25,24 @@ use crate::answer::TicketAnswer;
 pub(crate) async fn status(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
-    headers: HeaderMap,
+    // The extractor of the headers alone would copy them, and this call comes from a whole crowd.
+    request: Request,
 ) -> Result<Json<TicketAnswer>, Problem> {
-    let (record, ticket) = caller(&shared, &room, &headers).await?;
+    let (record, ticket) = caller(&shared, &room, request.headers()).await?;
     shared.polls.note(&record.birth.room, ticket.number);
-    let seen = seen(&shared, &record, &ticket).await?;
+    let seen = outlook(&shared, &record, &ticket).await?;
     match seen.standing {
         Standing::Session(session) => {
             let (terms, now) = (Terms::from(&record.policy), shared.now());
             let store = shared.ports.store.as_ref();
             let held = edge::claim(store, &record.birth.room, ticket.number, session, terms, now).await?;
             match held {
-                Some(session) => admitted(&shared, &record, &ticket, &seen, session, now),
+                Some(session) => admitted(&shared, &record, &ticket, seen, session, now),
                 None => ended(&shared, &record, &ticket).await,
             }
         }
         Standing::Unknown | Standing::Prequeue | Standing::Waiting(_) | Standing::Ended(_) => {
-            TicketAnswer::new(&record, ticket.number, &seen).map(Json).ok_or_else(invalid_ticket)
+            TicketAnswer::new(&record, ticket.number, seen).map(Json).ok_or_else(invalid_ticket)
         }
     }
 }
@@ -66,7 +68,7 @@ pub(crate) async fn renew(
             let (terms, now) = (Terms::from(&record.policy), shared.now());
             let store = shared.ports.store.as_ref();
             match edge::renew(store, &record.birth.room, ticket.number, session, terms, now).await? {
-                Some(session) => admitted(&shared, &record, &ticket, &seen, session, now),
+                Some(session) => admitted(&shared, &record, &ticket, Outlook::from(&seen), session, now),
                 None => refuse("session_over", "the time to renew has passed; join again"),
             }
         }
@@ -140,7 +142,7 @@ fn admitted(
     shared: &Shared,
     record: &RoomRecord,
     ticket: &Ticket,
-    seen: &Seen,
+    seen: Outlook,
     session: Session,
     now: Timestamp,
 ) -> Result<Json<TicketAnswer>, Problem> {
@@ -155,10 +157,10 @@ fn admitted(
 
 /// The session ran out between the look and the claim.
 async fn ended(shared: &Shared, record: &RoomRecord, ticket: &Ticket) -> Result<Json<TicketAnswer>, Problem> {
-    let mut seen = seen(shared, record, ticket).await?;
+    let mut seen = Outlook::from(&seen(shared, record, ticket).await?);
     if let Standing::Session(_) = seen.standing {
         // Its time is over even if no sweep has run yet.
         seen.standing = Standing::Ended(EndReason::Expired);
     }
-    TicketAnswer::new(record, ticket.number, &seen).map(Json).ok_or_else(invalid_ticket)
+    TicketAnswer::new(record, ticket.number, seen).map(Json).ok_or_else(invalid_ticket)
 }

@@ -12,6 +12,8 @@ use kernel::words::RoomId;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
+use super::level::Looks;
+
 /// Events a listener may lag behind before it is told to look at everything anew.
 const LISTENER_LAG: usize = 4096;
 /// Events that wait for their turn, or for a copy of the room; of more than these the earliest go, which
@@ -29,6 +31,7 @@ pub struct Mirror {
     version: watch::Sender<u64>,
     followed: broadcast::Sender<Followed>,
     copying: tokio::sync::Mutex<()>,
+    pub(super) looks: Looks,
 }
 
 /// What a listener of a room hears.
@@ -78,6 +81,7 @@ impl Mirror {
             version: watch::Sender::new(0),
             followed: broadcast::Sender::new(LISTENER_LAG),
             copying: tokio::sync::Mutex::default(),
+            looks: Looks::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! on the way; an opening draws over whoever has come, while more are coming.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod level;
 mod order;
 mod scene;
 mod unruly;

@@ -1,20 +1,17 @@
 //! Joins a second over HTTP against the bare handler, in turns, on the same machine in the same run.
 
-use std::net::TcpListener;
-use std::time::Duration;
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 use turnline_tests::Server;
 
-use crate::figures;
 use crate::wrk::{self, CONNECTIONS, Run, SECONDS};
+use crate::{bare, figures};
 
 const ROUNDS: u64 = 5;
 
 pub async fn measure() -> anyhow::Result<Value> {
-    let (mut bare, bare_url) = start_bare().await?;
+    let (mut bare, bare_url) = bare::start().await?;
+    let bare_url = format!("{bare_url}/v1/rooms/demo/tickets");
     let server = Server::start(&["--demo"]).await;
     let url = format!("http://{}/v1/rooms/demo/tickets", server.address());
     let (mut floor, mut plain, mut keyed) = (Vec::new(), Vec::new(), Vec::new());
@@ -45,20 +42,4 @@ pub async fn measure() -> anyhow::Result<Value> {
 fn ratio(runs: &[Run], floors: &[Run]) -> f64 {
     let rates = |runs: &[Run]| runs.iter().map(|run| run.requests_per_second).collect::<Vec<_>>();
     figures::ratio(&rates(runs), &rates(floors))
-}
-
-async fn start_bare() -> anyhow::Result<(Child, String)> {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let child = Command::new(std::env::current_exe()?)
-        .args(["bare", &port.to_string()])
-        .kill_on_drop(true)
-        .spawn()?;
-    for _ in 0..200 {
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return Ok((child, format!("http://127.0.0.1:{port}/v1/rooms/demo/tickets")));
-        }
-        // sleep: the interval of a poll under a deadline
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    bail!("the bare handler did not come up on port {port}")
 }

@@ -4,6 +4,7 @@
 mod bare;
 mod figures;
 mod joins;
+mod polls;
 mod redis_joins;
 mod redis_memory;
 mod redis_tick;
@@ -24,8 +25,9 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MEASUREMENTS: [&str; 9] = [
+const MEASUREMENTS: [&str; 10] = [
     "joins",
+    "polls",
     "slots",
     "restart",
     "shop",
@@ -56,6 +58,7 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("== {name}");
         let measured = match name {
             "joins" => joins::measure().await,
+            "polls" => polls::measure().await,
             "slots" => slots::measure().await,
             "restart" => restart::measure().await,
             "shop" => shop::measure().await,

@@ -50,6 +50,22 @@ request = function()
 end
 "#;
 
+const POLLS: &str = r#"
+local tickets = { TICKETS }
+local requests = {}
+local at = 0
+init = function(args)
+  wrk.init(args)
+  for i, ticket in ipairs(tickets) do
+    requests[i] = wrk.format("GET", PATH, { ["Authorization"] = "Bearer " .. ticket })
+  end
+end
+request = function()
+  at = at % #requests + 1
+  return requests[at]
+end
+"#;
+
 /// Posts joins as fast as they are answered; each under a key of its own when `keyed`.
 pub async fn joins(url: String, keyed: bool, seed: u64) -> anyhow::Result<Run> {
     let script = JOINS.replace("KEYED", &keyed.to_string()).replace("SEED", &seed.to_string());
@@ -60,6 +76,13 @@ pub async fn joins(url: String, keyed: bool, seed: u64) -> anyhow::Result<Run> {
 pub async fn gets(url: String, paths: &[String]) -> anyhow::Result<Run> {
     let paths: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
     let script = GETS.replace("PATHS", &paths.join(", "));
+    tokio::task::spawn_blocking(move || run(&url, &script)).await?
+}
+
+/// Gets `path` with these tickets in turns as fast as they are answered.
+pub async fn polls(url: String, path: &str, tickets: &[String]) -> anyhow::Result<Run> {
+    let tickets: Vec<String> = tickets.iter().map(|ticket| format!("{ticket:?}")).collect();
+    let script = POLLS.replace("TICKETS", &tickets.join(", ")).replace("PATH", &format!("{path:?}"));
     tokio::task::spawn_blocking(move || run(&url, &script)).await?
 }
 

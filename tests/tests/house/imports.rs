@@ -33,10 +33,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "client-channel",
             "reservation-api",
             "web",
+            "crowd",
         ],
     ),
+    ("crowd", &[]),
     ("turnline-tests", &["kernel", "xtask"]),
-    ("bench", &["kernel", "backend", "turnline-tests", "xtask"]),
+    ("bench", &["kernel", "backend", "crowd", "turnline-tests", "xtask"]),
     ("xtask", &[]),
 ];
 
