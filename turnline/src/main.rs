@@ -1,6 +1,7 @@
 //! The only binary of Turnline: reads the command line and hands over to a command.
 
 mod doctor;
+mod front;
 mod limits;
 mod operator;
 mod process;

@@ -5,20 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use kernel::crash::{self, CrashPoint};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits;
 use crate::settings::Settings;
 use crate::system::secrets::Secrets;
 use crate::system::{Role, System, demo, http};
 use crate::telemetry::Figures;
+use crate::{front, limits};
 
-/// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
-const BACKLOG: u32 = 8_192;
 const CRASH_AT: &str = "TURNLINE_CRASH_AT";
 /// How long a drain may take before the process ends all the same.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -35,8 +31,14 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
     let figures = Figures::start()?;
     let files = limits::raise_open_files();
+    for finding in limits::of_serving(settings.listen) {
+        match finding.good {
+            true => tracing::debug!("{}", finding.text),
+            false => tracing::info!("this machine is narrow: {}", finding.text),
+        }
+    }
     let system = System::open(settings, secrets, roles, files).await?;
-    let listener = listen(settings.listen)?;
+    let listener = front::listen(settings.listen, settings.reuse_port)?;
     let address = listener.local_addr().context("the listening address cannot be read")?;
 
     let stop = CancellationToken::new();
@@ -46,15 +48,7 @@ pub async fn run(
     let app = http::router(&system, figures);
     let mut running = system.start(&stop);
     announce(address);
-    let served = tokio::spawn({
-        let stop = stop.clone();
-        let listener = listener.tap_io(|socket| {
-            // Positions are small and urgent.
-            let _ = socket.set_nodelay(true);
-        });
-        let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await }
-    });
+    let served = tokio::spawn(front::serve(listener, app, stop.clone()));
 
     tokio::select! {
         told = told_to_stop(&mut terminate) => told?,
@@ -64,7 +58,7 @@ pub async fn run(
     stop.cancel();
     let drained = async {
         running.finished().await;
-        // Serving fails only with its listener, which is gone by now.
+        // A panic within was told when it happened.
         let _ = served.await;
     };
     tokio::select! {
@@ -89,15 +83,6 @@ fn arm_for_a_test() -> anyhow::Result<()> {
         crash::arm(point.with_context(|| format!("{CRASH_AT} names no point: {name}"))?);
     }
     Ok(())
-}
-
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let why = || format!("cannot listen on {address}; is another process there? choose another --listen");
-    let socket =
-        if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.with_context(why)?;
-    socket.set_reuseaddr(true).with_context(why)?;
-    socket.bind(address).with_context(why)?;
-    socket.listen(BACKLOG).with_context(why)
 }
 
 async fn told_to_stop(terminate: &mut Signal) -> anyhow::Result<()> {

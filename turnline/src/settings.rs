@@ -1,5 +1,7 @@
 //! Settings of `up` and `serve`: flags win, then `TURNLINE_…` in the environment, then `turnline.toml`, then defaults.
 
+mod channel;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,13 +14,15 @@ use figment::providers::{Data, Env, Format, Serialized, Toml};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{Cli, surroundings};
+use channel::ChannelFlags;
+pub use channel::{ChannelSettings, FILES_BESIDE};
 
 /// Secrets come from the environment alone, never from a flag or a file.
 pub const SECRET: &str = "TURNLINE_SECRET";
 pub const ADMIN_TOKEN: &str = "TURNLINE_ADMIN_TOKEN";
 
 /// Every key of the file and, in capitals behind `TURNLINE_`, of the environment.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 20] = [
     "listen",
     "data_dir",
     "demo",
@@ -27,7 +31,12 @@ const KEYS: [&str; 15] = [
     "charges",
     "max_holds",
     "joins_per_minute_per_address",
+    "reuse_port",
     "sockets_max",
+    "sockets_per_address",
+    "handshakes_per_second",
+    "far_from",
+    "pushes_per_second",
     "log_format",
     "redis",
     "kafka",
@@ -74,10 +83,13 @@ pub struct ServeFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     joins_per_minute_per_address: Option<u32>,
-    /// Open channels at most [default: what the open-files limit allows]
+    /// Let other processes listen on the same address, each taking a share of the connections
     #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sockets_max: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reuse_port: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    channel: ChannelFlags,
     /// `text` or `json` [default: text]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,8 +161,10 @@ pub struct Settings {
     pub max_holds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joins_per_minute_per_address: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sockets_max: Option<usize>,
+    #[serde(deserialize_with = "switch")]
+    pub reuse_port: bool,
+    #[serde(flatten)]
+    pub channel: ChannelSettings,
     pub log_format: LogFormat,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<String>,
@@ -175,7 +189,8 @@ impl Default for Settings {
             charges: false,
             max_holds: 4,
             joins_per_minute_per_address: None,
-            sockets_max: None,
+            reuse_port: false,
+            channel: ChannelSettings::default(),
             log_format: LogFormat::Text,
             redis: None,
             kafka: None,
@@ -289,7 +304,11 @@ mod tests {
         let server = || Some("there".to_owned());
         let every = Settings {
             joins_per_minute_per_address: Some(1),
-            sockets_max: Some(1),
+            channel: ChannelSettings {
+                sockets_max: Some(1),
+                sockets_per_address: Some(1),
+                ..ChannelSettings::default()
+            },
             redis: server(),
             kafka: server(),
             database: server(),

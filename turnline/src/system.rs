@@ -9,7 +9,7 @@ mod role;
 pub mod secrets;
 
 use active_queue::ActiveQueue;
-use client_channel::{ChannelConfig, ClientChannel};
+use client_channel::ClientChannel;
 use expiration::Expiration;
 use reservation_api::{ReservationApi, Webhook};
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,9 +22,6 @@ pub use backing::{Backing, Readiness};
 use ports::Ports;
 pub use role::Role;
 use secrets::Secrets;
-
-/// Files open beside visitors' channels: databases, logs, calls of the API.
-const FILES_BESIDE: u64 = 1_000;
 
 /// Every service is built, so that each process can describe the whole API; `roles` are those at work here.
 pub struct System {
@@ -64,7 +61,7 @@ impl System {
             webhook: settings.webhook.as_deref().map(Webhook::parse).transpose()?,
             ..reservation_api::Config::default()
         };
-        let channel = channel_config(settings, &node, files);
+        let channel = settings.channel.config(&node, files);
         Ok(Self {
             waiting_queue: WaitingQueue::new(waiting, ports.waiting_queue()),
             active_queue: ActiveQueue::new(active_queue::Config::new(node), ports.active_queue()),
@@ -149,12 +146,4 @@ async fn watch(mut services: JoinSet<()>, backing: Backing, relays: bool, stop: 
     if let Err(error) = relay.await {
         tracing::error!(%error, "the relay of events ended by a fault of ours; another process takes over");
     }
-}
-
-fn channel_config(settings: &Settings, node: &str, files: Option<u64>) -> ChannelConfig {
-    let mut config = ChannelConfig::new(node);
-    let allowed =
-        files.map(|files| usize::try_from(files.saturating_sub(FILES_BESIDE)).unwrap_or(usize::MAX));
-    config.sockets_max = settings.sockets_max.or(allowed).unwrap_or(usize::MAX);
-    config
 }

@@ -121,3 +121,26 @@ async fn who_is_connected_is_present_and_who_is_silent_is_not() {
     tab.abort();
     eventually("nobody is left", || async { scene.present().await.is_empty() }).await;
 }
+
+#[tokio::test]
+async fn nobody_hears_what_was_meant_for_whoever_had_the_descriptor_before() {
+    const VISITORS: u64 = 60;
+    let mut fast = config();
+    fast.tick = std::time::Duration::from_millis(1);
+    let scene = Scene::with(fast, policy()).await;
+    scene.join(VISITORS as usize * 2).await;
+    // While the line moves and everybody is told, each goes and somebody far behind takes the descriptor.
+    let mut behind = Vec::new();
+    for gone in 1..=VISITORS {
+        let early = scene.connect(gone + 1).await;
+        scene.depart(gone, EndReason::Left).await;
+        drop(early);
+        let mut late = scene.connect(VISITORS + gone).await;
+        assert_eq!(late.until("position").await["position"], VISITORS, "somebody else's place");
+        behind.push((late, gone));
+    }
+    // Somebody else's place, far ahead, would make the own one grow again.
+    for (mut late, gone) in behind.into_iter().filter(|(_, gone)| *gone < VISITORS) {
+        late.until_position(gone).await;
+    }
+}

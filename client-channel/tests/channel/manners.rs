@@ -107,3 +107,43 @@ async fn a_stopping_process_sends_everybody_elsewhere() {
     // It ends because everybody went, long before it would have cut them off.
     assert!(tokio::time::timeout(Duration::from_secs(5), scene.running).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_storm_is_taken_in_at_a_bounded_rate_and_told_when_to_come_again() {
+    let mut slow = config();
+    slow.handshakes_per_second = 10;
+    let scene = Scene::with(slow, policy()).await;
+    scene.join(100).await;
+    let (mut inside, mut refused) = (Vec::new(), 0);
+    for number in 1..=100 {
+        let ticket = format!("ticket.{}", scene.ticket(number));
+        match scene.try_connect("demo", &["turnline.v1", &ticket]).await {
+            Ok(visitor) => inside.push((visitor, number)),
+            Err(refusal) => {
+                assert_eq!(refusal, (503, "channel_busy".to_owned(), true));
+                refused += 1;
+            }
+        }
+    }
+    assert!(inside.len() >= 10 && refused >= 10, "{} of 100 were taken in at once", inside.len());
+    for (mut visitor, number) in inside {
+        visitor.until_position(number).await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_holds_no_more_channels_than_it_may() {
+    let mut strict = config();
+    strict.sockets_per_address = Some(2);
+    let scene = Scene::with(strict, policy()).await;
+    scene.join(3).await;
+    let (first, _second) = (scene.connect(1).await, scene.connect(2).await);
+    let ticket = format!("ticket.{}", scene.ticket(3));
+    let refused = scene.try_connect("demo", &["turnline.v1", &ticket]).await.err();
+    assert_eq!(refused, Some((429, "too_many_channels".to_owned(), true)));
+    drop(first);
+    crate::scene::eventually("there is room again", || async {
+        scene.try_connect("demo", &["turnline.v1", &ticket]).await.is_ok()
+    })
+    .await;
+}

@@ -104,6 +104,7 @@ impl Scene {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
+        let routes = routes.into_make_service_with_connect_info::<std::net::SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let stop = CancellationToken::new();
         let running = tokio::spawn(channel.run(stop.clone()));

@@ -1,0 +1,103 @@
+//! The way in: connections are taken, requests are read within limits, and answered until the process drains.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
+pub const BACKLOG: u32 = 8_192;
+/// How long a request's head may take to come, and a connection may be idle between two.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A request's head has no more fields and bytes than this: a ticket is 256 characters, a pass some hundreds.
+const HEAD_FIELDS: usize = 64;
+const HEAD_BYTES: usize = 16 * 1024;
+/// How long what was sent may go unconfirmed before the kernel gives the connection up: the peer has fallen.
+const UNCONFIRMED: Duration = Duration::from_secs(60);
+/// How long to wait when the system gives no more connections.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Listens on an address; with `shared`, beside other processes that do so too (`SO_REUSEPORT`).
+///
+/// # Errors
+/// The address is taken, or is none of this machine.
+pub fn listen(address: SocketAddr, shared: bool) -> anyhow::Result<TcpListener> {
+    let why = || format!("cannot listen on {address}; is another process there? choose another --listen");
+    let socket =
+        if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.with_context(why)?;
+    socket.set_reuseaddr(true).with_context(why)?;
+    socket.set_reuseport(shared).with_context(why)?;
+    socket.bind(address).with_context(why)?;
+    socket.listen(BACKLOG).with_context(why)
+}
+
+/// Takes connections and serves them until stopped; then waits for the answers under way.
+pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEAD_FIELDS)
+        .max_buf_size(HEAD_BYTES);
+    let (builder, connections) = (builder.http1_only(), GracefulShutdown::new());
+    while let Some(taken) = stop.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = match taken {
+            Ok(taken) => taken,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "no more connections can be taken for a moment; `turnline doctor` says what this machine allows");
+                tokio::time::sleep(BREATH).await;
+                continue;
+            }
+        };
+        // A socket that cannot be tuned serves all the same.
+        let _ = tune(&stream);
+        let app = app.clone();
+        let answer = service_fn(move |request| answer(app.clone(), peer, request));
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // A visitor who breaks off, or sends what is no HTTP, was answered by the connection itself.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    // Positions are small and urgent.
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(UNCONFIRMED))
+}
+
+async fn answer(
+    app: Router,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Result<axum::response::Response, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    app.oneshot(request.map(Body::new)).await
+}
+
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
