@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 pub mod crowd;
 pub mod demo;
+pub mod fleet;
 mod process;
 pub mod room;
 pub mod server;

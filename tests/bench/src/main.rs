@@ -2,6 +2,7 @@
 //! the same run, a count, or a latency. Prints one JSON object; progress goes to standard error.
 
 mod bare;
+mod fan_out;
 mod figures;
 mod joins;
 mod polls;
@@ -14,7 +15,10 @@ mod servers;
 mod shop;
 mod shop_reads;
 mod slots;
+mod spent;
 mod wrk;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -25,7 +29,7 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MEASUREMENTS: [&str; 10] = [
+const MEASUREMENTS: [&str; 11] = [
     "joins",
     "polls",
     "slots",
@@ -36,11 +40,22 @@ const MEASUREMENTS: [&str; 10] = [
     "redis-memory",
     "redis-tick",
     "kafka-slots",
+    "fan-out",
 ];
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+fn main() -> anyhow::Result<()> {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    if let [called, peer, port] = words.as_slice()
+        && called == "fan-out-peer"
+    {
+        return fan_out::serve(peer, port.parse().context("the port of a peer")?);
+    }
+    let markdown = markdown_file(&mut words)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure(words, markdown))
+}
+
+async fn measure(words: Vec<String>, markdown: Option<PathBuf>) -> anyhow::Result<()> {
     if let [bare, port] = words.as_slice()
         && bare == "bare"
     {
@@ -52,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
     let figures = PrometheusBuilder::new().install_recorder().context("our figures cannot be counted")?;
-    let mut report = Map::new();
+    let (mut report, mut tables) = (Map::new(), String::new());
     let wanted = |name: &&str| words.is_empty() || words.iter().any(|word| word == name);
     for name in MEASUREMENTS.into_iter().filter(wanted) {
         eprintln!("== {name}");
@@ -66,17 +81,44 @@ async fn main() -> anyhow::Result<()> {
             "redis-joins" => redis_joins::measure(&figures).await,
             "redis-memory" => redis_memory::measure().await,
             "redis-tick" => redis_tick::measure().await,
+            "fan-out" => fan_out::measure().await,
             _ => slots::on_servers().await,
         };
-        report.insert(name.to_owned(), measured.with_context(|| format!("{name} could not be measured"))?);
+        let measured = measured.with_context(|| format!("{name} could not be measured"))?;
+        if let Some(table) = table(name, &measured) {
+            tables.push_str(&format!("## {name}\n\n{table}\n"));
+        }
+        report.insert(name.to_owned(), measured);
     }
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     report.insert("machine".to_owned(), json!({ "cores": cores }));
     println!("{}", serde_json::to_string_pretty(&Value::Object(report))?);
+    match markdown {
+        Some(file) => {
+            std::fs::write(&file, tables).with_context(|| format!("{} cannot be written", file.display()))?
+        }
+        None => eprint!("{tables}"),
+    }
     Ok(())
+}
+
+/// Of those measurements that are tables: one for a text to take over.
+fn table(name: &str, measured: &Value) -> Option<String> {
+    match name {
+        "fan-out" => Some(fan_out::markdown(measured)),
+        _ => None,
+    }
+}
+
+/// Takes `--markdown FILE` out of the words.
+fn markdown_file(words: &mut Vec<String>) -> anyhow::Result<Option<PathBuf>> {
+    let Some(at) = words.iter().position(|word| word == "--markdown") else { return Ok(None) };
+    anyhow::ensure!(at + 1 < words.len(), "--markdown needs a file to write to\n{}", usage());
+    let file = words.drain(at..at + 2).next_back();
+    Ok(file.map(PathBuf::from))
 }
 
 fn usage() -> String {
     let names = MEASUREMENTS.map(|name| format!("[{name}]")).join(" ");
-    format!("bench {names}   (all without a name; TURNLINE_BIN names a release binary)")
+    format!("bench {names} [--markdown FILE]   (all without a name; TURNLINE_BIN names a release binary)")
 }

@@ -12,6 +12,7 @@ use kernel::words::RoomId;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::task::block_in_place;
+use turnline_tests::servers::Addresses;
 use xtask::services::Services;
 
 /// How long the relay may take with what a measurement left to it.
@@ -49,6 +50,11 @@ impl Servers {
             .into_iter()
             .chain(["--database".to_owned(), postgres.url()])
             .collect()
+    }
+
+    /// What the services of a Turnline of several processes have to be told.
+    pub fn addresses(&self) -> Addresses {
+        Addresses::of(&self.services)
     }
 
     pub fn database(&self) -> String {

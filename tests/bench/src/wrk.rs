@@ -54,8 +54,7 @@ const POLLS: &str = r#"
 local tickets = { TICKETS }
 local requests = {}
 local at = 0
-init = function(args)
-  wrk.init(args)
+init = function()
   for i, ticket in ipairs(tickets) do
     requests[i] = wrk.format("GET", PATH, { ["Authorization"] = "Bearer " .. ticket })
   end
