@@ -20,7 +20,7 @@ use crowd::Handshake;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::figures::{median, rounded};
+use crate::figures::{median, number, rounded};
 use crate::spent;
 use audience::{Audience, Heard};
 use ours::Ours;
@@ -222,9 +222,4 @@ fn what(who: Who) -> &'static str {
         Who::Peer(peer) => peer.what(),
         Who::Turnline => "Turnline's client-channel, the whole real path",
     }
-}
-
-fn number((name, usual): (&str, u32)) -> anyhow::Result<u32> {
-    let set = std::env::var(name).ok();
-    set.map_or(Ok(usual), |text| text.parse().with_context(|| format!("{name}={text} is no number")))
 }

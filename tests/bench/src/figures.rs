@@ -1,4 +1,6 @@
-//! Rounds as one figure.
+//! Rounds as one figure, and figures that the caller may set.
+
+use anyhow::Context;
 
 /// The median of the rounds' own ratios: what a round shared with its floor is the machine's mood.
 pub fn ratio(rates: &[f64], floors: &[f64]) -> f64 {
@@ -19,4 +21,10 @@ pub fn middle<T: Clone>(runs: &[T], rate: impl Fn(&T) -> f64) -> Option<T> {
 
 pub fn rounded(figure: f64, to: f64) -> f64 {
     (figure * to).round() / to
+}
+
+/// What a variable of the environment says, else what is usual.
+pub fn number((name, usual): (&str, u32)) -> anyhow::Result<u32> {
+    let set = std::env::var(name).ok();
+    set.map_or(Ok(usual), |text| text.parse().with_context(|| format!("{name}={text} is no number")))
 }

@@ -2,9 +2,12 @@
 //! the same run, a count, or a latency. Prints one JSON object; progress goes to standard error.
 
 mod bare;
+mod channel_load;
 mod fan_out;
 mod figures;
+mod hundred_thousand;
 mod joins;
+mod poll_or_push;
 mod polls;
 mod redis_joins;
 mod redis_memory;
@@ -16,6 +19,8 @@ mod shop;
 mod shop_reads;
 mod slots;
 mod spent;
+mod stage;
+mod wire;
 mod wrk;
 
 use std::path::PathBuf;
@@ -29,7 +34,7 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MEASUREMENTS: [&str; 11] = [
+const MEASUREMENTS: [&str; 14] = [
     "joins",
     "polls",
     "slots",
@@ -41,6 +46,9 @@ const MEASUREMENTS: [&str; 11] = [
     "redis-tick",
     "kafka-slots",
     "fan-out",
+    "hundred-thousand",
+    "channel-load",
+    "poll-or-push",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -82,6 +90,9 @@ async fn measure(words: Vec<String>, markdown: Option<PathBuf>) -> anyhow::Resul
             "redis-memory" => redis_memory::measure().await,
             "redis-tick" => redis_tick::measure().await,
             "fan-out" => fan_out::measure().await,
+            "hundred-thousand" => hundred_thousand::measure().await,
+            "channel-load" => channel_load::measure().await,
+            "poll-or-push" => poll_or_push::measure().await,
             _ => slots::on_servers().await,
         };
         let measured = measured.with_context(|| format!("{name} could not be measured"))?;
@@ -106,6 +117,9 @@ async fn measure(words: Vec<String>, markdown: Option<PathBuf>) -> anyhow::Resul
 fn table(name: &str, measured: &Value) -> Option<String> {
     match name {
         "fan-out" => Some(fan_out::markdown(measured)),
+        "hundred-thousand" => Some(hundred_thousand::markdown(measured)),
+        "channel-load" => Some(channel_load::markdown(measured)),
+        "poll-or-push" => Some(poll_or_push::markdown(measured)),
         _ => None,
     }
 }

@@ -48,7 +48,8 @@ pub async fn measure() -> anyhow::Result<Value> {
     }))
 }
 
-async fn watch(redis: &Redis, room: &RoomId) -> anyhow::Result<Value> {
+/// What reached Redis while some time went by, a second; the room must move.
+pub async fn watch(redis: &Redis, room: &RoomId) -> anyhow::Result<Value> {
     let (seq, before, began) = (redis.head(room).await?.seq, redis.counted().await?, Instant::now());
     // sleep: that is what is measured
     tokio::time::sleep(WATCH).await;

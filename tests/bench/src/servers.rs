@@ -57,6 +57,11 @@ impl Servers {
         Addresses::of(&self.services)
     }
 
+    /// Of Redis and Kafka.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.services.redis.port(), self.services.kafka.port())
+    }
+
     pub fn database(&self) -> String {
         self.services.postgres.url()
     }

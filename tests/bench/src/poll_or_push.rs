@@ -1,0 +1,138 @@
+//! The same crowd told by its channels, and asking every one, three or five seconds: what a visitor costs in a
+//! minute. `POLL_OR_PUSH_MOST` leaves out the larger crowds, `POLL_OR_PUSH_SECONDS` says how long each is watched.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::figures::{number, rounded};
+use crate::stage::{self, Stage};
+
+const MOST: (&str, u32) = ("POLL_OR_PUSH_MOST", 100_000);
+const SECONDS: (&str, u32) = ("POLL_OR_PUSH_SECONDS", 30);
+const VISITORS: [u32; 3] = [1_000, 10_000, 100_000];
+const FRONT: u64 = 10_000;
+const ADMIT_PER_MINUTE: u64 = 60;
+/// Around the watched time, in which the crowd must be there.
+const MARGIN: Duration = Duration::from_secs(15);
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// How visitors hear of the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Push,
+    Poll { every: u32 },
+}
+
+const WAYS: [Way; 4] = [Way::Push, Way::Poll { every: 5 }, Way::Poll { every: 3 }, Way::Poll { every: 1 }];
+
+pub async fn measure() -> anyhow::Result<Value> {
+    let (most, watch) = (number(MOST)?, Duration::from_secs(number(SECONDS)?.into()));
+    let mut cases = Vec::new();
+    for visitors in VISITORS.into_iter().filter(|visitors| *visitors <= most) {
+        let stage = Stage::start(Stage::processes_for(visitors)?).await?;
+        for way in WAYS {
+            let case = case(&stage, visitors, way, watch).await?;
+            eprintln!("{case}");
+            cases.push(case);
+        }
+    }
+    Ok(json!({
+        "how": format!("one room, {ADMIT_PER_MINUTE} admitted a minute, ticks of a second, {} s a case; processor time of all Turnline's processes; bytes of messages with frame headers, or of whole HTTP requests and answers, without TCP's and IP's", watch.as_secs()),
+        "cases": cases,
+    }))
+}
+
+async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration) -> anyhow::Result<Value> {
+    let room = way.room();
+    stage.room(&room, ADMIT_PER_MINUTE, FRONT).await?;
+    let args = way.args();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut crowd = stage.send(&room, visitors, watch + MARGIN, &args)?;
+    crowd.until_holding().await?;
+    // sleep: nothing tells that nothing is left to be done
+    tokio::time::sleep(SETTLE).await;
+    let (cost, began) = (stage.cost()?, Instant::now());
+    // sleep: that is what is measured
+    tokio::time::sleep(watch).await;
+    let (cost, took) = (stage.cost()?.since(&cost), began.elapsed());
+    anyhow::ensure!(crowd.is_holding()?, "the crowd was gone before the window ended");
+    let report = crowd.ends().await?;
+    // What goes on in it from here on would count in the next case.
+    stage.door.tell(&room, "pause").await;
+    let (minutes, traffic) = (took.as_secs_f64() / 60.0, &report["traffic"]);
+    let a_visitor = |time: Duration| rounded(time.as_secs_f64() * 1e3 / minutes / f64::from(visitors), 1e3);
+    let bytes = |name: &str| traffic[name].as_f64().map(f64::round);
+    let wished = way.asks_a_second(visitors);
+    Ok(json!({
+        "visitors": visitors, "way": way.name(),
+        "cpu_ms_a_visitor_a_minute": a_visitor(cost.all()),
+        "of_it": {
+            "waiting_queue": a_visitor(cost.waiting_queue), "client_channel": a_visitor(cost.client_channel),
+            "others": a_visitor(cost.others),
+        },
+        "cores": rounded(cost.all().as_secs_f64() / took.as_secs_f64(), 1e2),
+        "bytes_in_a_visitor_a_minute": bytes("bytes_per_visitor_minute"),
+        "bytes_out_a_visitor_a_minute": bytes("bytes_out_per_visitor_minute"),
+        "messages_a_second": traffic["messages_per_second"],
+        // Fewer came through than were meant to be asked: then a visitor would have cost more.
+        "asks_a_second_wished": wished,
+        "latency": stage::latency(&report, if wished.is_some() { "poll" } else { "push_all" }),
+        "figure_age": stage::latency(&report, "figure_age"),
+        "rules_broken": report["rules_broken"],
+    }))
+}
+
+impl Way {
+    fn name(self) -> String {
+        match self {
+            Self::Push => "push".to_owned(),
+            Self::Poll { every } => format!("poll every {every} s"),
+        }
+    }
+
+    /// A name of its own: a new line each time, with nobody of the case before in it.
+    fn room(self) -> String {
+        match self {
+            Self::Push => "push".to_owned(),
+            Self::Poll { every } => format!("poll-{every}"),
+        }
+    }
+
+    fn args(self) -> Vec<String> {
+        match self {
+            Self::Push => Vec::new(),
+            Self::Poll { every } => vec!["--poll".to_owned(), "--poll-every".to_owned(), every.to_string()],
+        }
+    }
+
+    fn asks_a_second(self, visitors: u32) -> Option<u32> {
+        match self {
+            Self::Push => None,
+            Self::Poll { every } => Some(visitors / every),
+        }
+    }
+}
+
+pub fn markdown(measured: &Value) -> String {
+    let mut table = String::from(
+        "| visitors | told by | CPU a visitor a minute | cores | bytes to/from a visitor a minute | messages or answers/s (wished) | p50/p99 |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for case in measured["cases"].as_array().into_iter().flatten() {
+        let took = |name: &str| case["latency"][name].as_f64().unwrap_or_default();
+        table.push_str(&format!(
+            "| {} | {} | {} ms | {} | {}/{} | {:.0} ({}) | {:.0}/{:.0} ms |\n",
+            case["visitors"],
+            case["way"].as_str().unwrap_or_default(),
+            case["cpu_ms_a_visitor_a_minute"],
+            case["cores"],
+            case["bytes_in_a_visitor_a_minute"],
+            case["bytes_out_a_visitor_a_minute"].as_f64().unwrap_or_default(),
+            case["messages_a_second"].as_f64().unwrap_or_default(),
+            case["asks_a_second_wished"].as_u64().map_or("-".to_owned(), |wished| wished.to_string()),
+            took("p50_ms"),
+            took("p99_ms")
+        ));
+    }
+    table
+}
