@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::arrivals::Arrivals;
 
+/// How long `--storm` holds the visitors when `--hold` does not say.
+const HOLD_SECONDS: u64 = 60;
+
 /// Simulated visitors against a running system, over real sockets.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SimulateArgs {
@@ -50,6 +53,29 @@ pub struct SimulateArgs {
     /// After the last visitor: how long the room may take until every slot is free again
     #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub drain_seconds: u64,
+    /// Visitors only join, open their channel and wait, so long once all are in place; as many as the machine
+    /// holds, on several processes where one may not open enough files
+    #[arg(
+        long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        conflicts_with_all = ["buy", "sse", "leave_fraction", "abandon_fraction"]
+    )]
+    pub hold: Option<u64>,
+    /// In the middle of the holding all sockets are cut at once, and come back; implies --hold
+    #[arg(long, conflicts_with_all = ["buy", "sse", "poll", "leave_fraction", "abandon_fraction"])]
+    pub storm: bool,
+    /// After the storm each visitor comes back within so long, or when the server said
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub storm_spread_seconds: u64,
+    /// Where held visitors open their channels when not at --url; several are shared out evenly
+    #[arg(long, value_name = "URL")]
+    pub channels: Vec<String>,
+    /// How old a held visitor's position may be at the end, and how long channel and tickets/me may disagree
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub settle_seconds: u64,
+    /// One process of a held crowd; takes its orders on standard input
+    #[arg(long, hide = true)]
+    pub hold_worker: bool,
 }
 
 /// How a visitor hears of the line.
@@ -95,14 +121,27 @@ impl SimulateArgs {
         if self.room.is_empty() || !self.room.chars().all(room_is_plain) {
             return Err(format!("--room {:?} is not the name of a room", self.room));
         }
-        let url = reqwest::Url::parse(&self.url).map_err(|e| format!("--url {:?}: {e}", self.url))?;
-        match url.scheme() {
-            "http" if url.has_host() => Ok(url),
-            "https" => {
-                Err("--url: simulate speaks plain http only; point it at a node behind the TLS proxy".into())
-            }
-            _ => Err(format!("--url {:?} is not an http:// address", self.url)),
+        address(&self.url, "--url")
+    }
+
+    /// How long visitors who only wait are held; absent when they go the whole way.
+    pub fn holding(&self) -> Option<Duration> {
+        self.hold.or(self.storm.then_some(HOLD_SECONDS)).map(Duration::from_secs)
+    }
+}
+
+/// A base address that simulated visitors can use.
+///
+/// # Errors
+/// In plain words, with the name of the `flag` it came from.
+pub fn address(text: &str, flag: &str) -> Result<reqwest::Url, String> {
+    let url = reqwest::Url::parse(text).map_err(|e| format!("{flag} {text:?}: {e}"))?;
+    match url.scheme() {
+        "http" if url.has_host() => Ok(url),
+        "https" => {
+            Err(format!("{flag}: simulate speaks plain http only; point it at a node behind the TLS proxy"))
         }
+        _ => Err(format!("{flag} {text:?} is not an http:// address")),
     }
 }
 

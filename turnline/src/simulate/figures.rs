@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 
 use super::rules::At;
@@ -178,16 +178,20 @@ impl Figures {
     }
 
     pub fn quantiles(&self, timing: Timing) -> Option<Quantiles> {
-        let histogram = self.timings.get(&timing).filter(|h| !h.is_empty())?;
-        let at = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
-        Some(Quantiles {
-            count: histogram.len(),
-            p50_ms: at(0.5),
-            p90_ms: at(0.9),
-            p99_ms: at(0.99),
-            max_ms: histogram.max() as f64 / 1000.0,
-        })
+        quantiles_of(self.timings.get(&timing)?)
     }
+}
+
+/// The quantiles of a histogram of microseconds; absent when it is empty.
+pub fn quantiles_of<C: Counter>(histogram: &Histogram<C>) -> Option<Quantiles> {
+    let at = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
+    (!histogram.is_empty()).then(|| Quantiles {
+        count: histogram.len(),
+        p50_ms: at(0.5),
+        p90_ms: at(0.9),
+        p99_ms: at(0.99),
+        max_ms: histogram.max() as f64 / 1000.0,
+    })
 }
 
 /// Admissions take open slots first: the first `free` ones, and those nobody waited for when they were

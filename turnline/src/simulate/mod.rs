@@ -7,6 +7,7 @@ mod chance;
 mod channel;
 mod crowd;
 mod figures;
+mod hold;
 mod http;
 mod joining;
 mod limits;
@@ -45,6 +46,12 @@ use world::World;
 /// # Errors
 /// When the report cannot be written, or this machine lacks what a client needs.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
+    if args.hold_worker {
+        return hold::work(args).await;
+    }
+    if let Some(lasts) = args.holding() {
+        return hold::run(args, lasts).await;
+    }
     match prepare(args).await? {
         Err(refusal) => {
             eprintln!("simulate: {refusal}");

@@ -1,10 +1,11 @@
 //! The report as one self-contained page.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Report, mebibytes, rate};
+use super::report::{Report, RuleReport, mebibytes, rate};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
+pub const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#1b1b1b;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{padding:.3rem .6rem;\
 border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n,th.n{text-align:right;\
 font-variant-numeric:tabular-nums}.good{color:#0a6b2d}.bad{color:#a40000;font-weight:600}small{color:#555}\
@@ -17,7 +18,7 @@ pub fn page(report: &Report) -> String {
     // Writing to a string cannot fail.
     let _ = write_head(report, &mut out);
     let _ = write_latencies(report, &mut out);
-    let _ = write_rules(report, &mut out);
+    let _ = write_rule_table(&report.rules, &report.remarks, &mut out);
     out.push_str("</html>\n");
     out
 }
@@ -95,12 +96,17 @@ fn write_latencies(report: &Report, out: &mut String) -> std::fmt::Result {
     )
 }
 
-fn write_rules(report: &Report, out: &mut String) -> std::fmt::Result {
+/// The rules with what was found, and the remarks below.
+pub fn write_rule_table(
+    rules: &[RuleReport],
+    remarks: &BTreeMap<String, u64>,
+    out: &mut String,
+) -> std::fmt::Result {
     writeln!(
         out,
         "<h2>Rules that never break</h2><table><tr><th>rule<th>check<th class=n>looked at<th class=n>broken"
     )?;
-    for rule in &report.rules {
+    for rule in rules {
         let class = if rule.broken == 0 { "n" } else { "n bad" };
         let seen = if rule.checked == 0 { "not seen".to_string() } else { rule.checked.to_string() };
         write!(out, "<tr><td>{}<td>{}", rule.rule, escaped(rule.meaning))?;
@@ -110,12 +116,12 @@ fn write_rules(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "<td class=n>{seen}<td class=\"{class}\">{}", rule.broken)?;
     }
     writeln!(out, "</table>")?;
-    for (what, count) in &report.remarks {
+    for (what, count) in remarks {
         writeln!(out, "<p><small>{} ({count} ×)</small></p>", escaped(what))?;
     }
     Ok(())
 }
 
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

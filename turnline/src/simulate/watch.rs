@@ -58,8 +58,17 @@ pub fn as_sample(state: &RoomState) -> RoomSample {
 
 /// The most memory this process ever had, in bytes, where the machine tells.
 pub fn own_memory() -> Option<u64> {
+    own_status("VmHWM:")
+}
+
+/// The memory this process has now, in bytes, where the machine tells.
+pub fn memory_now() -> Option<u64> {
+    own_status("VmRSS:")
+}
+
+fn own_status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
