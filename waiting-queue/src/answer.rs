@@ -1,5 +1,8 @@
 //! What visitors are told: where a ticket stands, in the contract's words.
 
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use edge::Problem;
 use kernel::outflow::{self, Eta};
 use kernel::ports::RoomRecord;
 use kernel::room::Standing;
@@ -7,6 +10,9 @@ use kernel::words::{EndReason, Number, Timestamp};
 use serde::Serialize;
 
 use crate::outlook::Outlook;
+
+/// What an answer without a pass is long at most, in bytes: then it is written in one go.
+const USUAL_BYTES: usize = 256;
 
 /// Where a ticket stands. Fields that do not apply to its state are absent.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -91,6 +97,22 @@ impl TicketAnswer {
             }
         }
         Some(answer)
+    }
+}
+
+impl IntoResponse for TicketAnswer {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(USUAL_BYTES);
+        match serde_json::to_writer(&mut body, &self) {
+            Ok(()) => {
+                let json = HeaderValue::from_static("application/json");
+                ([(header::CONTENT_TYPE, json)], body).into_response()
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written, a fault of ours");
+                Problem::unavailable().into_response()
+            }
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -46,7 +45,7 @@ pub(crate) async fn join(
     State(shared): State<Arc<Shared>>,
     Path(room): Path<String>,
     request: Request,
-) -> Result<(StatusCode, Json<TicketAnswer>), Problem> {
+) -> Result<(StatusCode, TicketAnswer), Problem> {
     // The hottest call there is: the head is looked at where it stands, not copied by extractors.
     let (Parts { headers, extensions, .. }, body) = request.into_parts();
     let body: JoinBody = read_json(&headers, body).await?;
@@ -92,7 +91,7 @@ pub(crate) async fn join(
     let mut answer =
         TicketAnswer::new(&record, number, Outlook::from(&answered.seen)).ok_or_else(Problem::unavailable)?;
     answer.ticket = Some(shared.ports.tickets.sign(&record.birth, &ticket));
-    Ok((status, Json(answer)))
+    Ok((status, answer))
 }
 
 /// A number for the wish. A slot whose time is over is no place any more, even if no sweep has run yet: it
@@ -117,7 +116,7 @@ async fn held_by_ticket(
     shared: &Shared,
     record: &RoomRecord,
     shown: Option<Ticket>,
-) -> Result<(StatusCode, Json<TicketAnswer>), Problem> {
+) -> Result<(StatusCode, TicketAnswer), Problem> {
     let missing = || {
         let detail = "this room knows its visitors: send visitor_token, a JWT made by the shop";
         Problem::unauthorized("visitor_token_required", detail)
@@ -129,7 +128,7 @@ async fn held_by_ticket(
         return Err(missing());
     }
     answer.ticket = Some(shared.ports.tickets.sign(&record.birth, &shown));
-    Ok((StatusCode::OK, Json(answer)))
+    Ok((StatusCode::OK, answer))
 }
 
 fn place_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

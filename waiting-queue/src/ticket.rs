@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use edge::{NoBody, Problem, bearer};
@@ -27,7 +26,7 @@ pub(crate) async fn status(
     Path(room): Path<String>,
     // The extractor of the headers alone would copy them, and this call comes from a whole crowd.
     request: Request,
-) -> Result<Json<TicketAnswer>, Problem> {
+) -> Result<TicketAnswer, Problem> {
     let (record, ticket) = caller(&shared, &room, request.headers()).await?;
     shared.polls.note(&record.birth.room, ticket.number);
     let seen = outlook(&shared, &record, &ticket).await?;
@@ -42,7 +41,7 @@ pub(crate) async fn status(
             }
         }
         Standing::Unknown | Standing::Prequeue | Standing::Waiting(_) | Standing::Ended(_) => {
-            TicketAnswer::new(&record, ticket.number, seen).map(Json).ok_or_else(invalid_ticket)
+            TicketAnswer::new(&record, ticket.number, seen).ok_or_else(invalid_ticket)
         }
     }
 }
@@ -58,7 +57,7 @@ pub(crate) async fn renew(
     Path(room): Path<String>,
     headers: HeaderMap,
     body: Result<NoBody, Problem>,
-) -> Result<Json<TicketAnswer>, Problem> {
+) -> Result<TicketAnswer, Problem> {
     let (record, ticket) = caller(&shared, &room, &headers).await?;
     body?;
     let seen = seen(&shared, &record, &ticket).await?;
@@ -145,22 +144,22 @@ fn admitted(
     seen: Outlook,
     session: Session,
     now: Timestamp,
-) -> Result<Json<TicketAnswer>, Problem> {
+) -> Result<TicketAnswer, Problem> {
     let mut answer = TicketAnswer::new(record, ticket.number, seen).ok_or_else(invalid_ticket)?;
     let (ports, terms) = (&shared.ports, Terms::from(&record.policy));
     let issued = edge::pass::issue(&ports.tickets, &ports.passes, record, ticket, session, terms, now)?;
     answer.pass = Some(issued.pass);
     answer.expires_at = Some(issued.expires_at);
     answer.go_to.clone_from(&record.policy.go_to);
-    Ok(Json(answer))
+    Ok(answer)
 }
 
 /// The session ran out between the look and the claim.
-async fn ended(shared: &Shared, record: &RoomRecord, ticket: &Ticket) -> Result<Json<TicketAnswer>, Problem> {
+async fn ended(shared: &Shared, record: &RoomRecord, ticket: &Ticket) -> Result<TicketAnswer, Problem> {
     let mut seen = Outlook::from(&seen(shared, record, ticket).await?);
     if let Standing::Session(_) = seen.standing {
         // Its time is over even if no sweep has run yet.
         seen.standing = Standing::Ended(EndReason::Expired);
     }
-    TicketAnswer::new(record, ticket.number, seen).map(Json).ok_or_else(invalid_ticket)
+    TicketAnswer::new(record, ticket.number, seen).ok_or_else(invalid_ticket)
 }

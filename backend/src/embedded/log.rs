@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
+use dashmap::DashMap;
 use kernel::event::{Record, RoomEvent, Topic};
 use kernel::ports::{Consumer, Delivery, EventLog, LogError, Place, StartAt, Subscription};
 use kernel::words::RoomId;
@@ -22,6 +23,8 @@ const RECENT: usize = 16_384;
 pub(super) struct Tail {
     directory: PathBuf,
     recent: RwLock<Recent>,
+    /// Of the rooms that events were shown of: the last one's `seq`.
+    versions: DashMap<RoomId, u64>,
     end: watch::Sender<u64>,
 }
 
@@ -35,18 +38,29 @@ struct Recent {
 impl Tail {
     pub fn new(directory: PathBuf, last_offset: u64) -> Self {
         let recent = Recent { entries: VecDeque::new(), from: last_offset, committed: HashMap::new() };
-        Self { directory, recent: RwLock::new(recent), end: watch::Sender::new(last_offset) }
+        let (recent, end) = (RwLock::new(recent), watch::Sender::new(last_offset));
+        Self { directory, recent, versions: DashMap::new(), end }
     }
 
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Shows entries that are on disk to the consumers.
+    /// The room's version on disk; `None` when nothing has happened there since the start.
+    pub fn version(&self, room: &RoomId) -> Option<u64> {
+        self.versions.get(room).map(|version| *version)
+    }
+
+    /// Shows entries that are on disk to the consumers, before anybody is answered about them.
     pub fn show(&self, entries: Vec<Entry>, committed: &HashMap<String, u64>) {
         let Ok(mut recent) = self.recent.write() else { return };
         recent.committed.extend(committed.iter().map(|(group, offset)| (group.clone(), *offset)));
         let Some(last) = entries.last().map(|entry| entry.offset) else { return };
+        for event in entries.iter().filter_map(|entry| entry.record.event.of_room()) {
+            let mut known = self.versions.entry(event.room.clone()).or_default();
+            // One that was told before may be put back from the dead letters.
+            *known = event.seq.max(*known);
+        }
         recent.entries.extend(entries);
         while recent.entries.len() > RECENT {
             recent.from = recent.entries.pop_front().map_or(recent.from, |entry| entry.offset);
@@ -62,6 +76,8 @@ impl Tail {
         if recent.entries.back().map_or(recent.from, |entry| entry.offset) == last_offset {
             return;
         }
+        // What was not shown may have changed any room.
+        self.versions.clear();
         *recent = Recent { entries: VecDeque::new(), from: last_offset, committed: HashMap::new() };
         drop(recent);
         self.end.send_replace(last_offset);

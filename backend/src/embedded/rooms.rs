@@ -37,6 +37,10 @@ impl RoomKeeper for Embedded {
         self.writer.run(act).await?
     }
 
+    fn version_at_hand(&self, room: &RoomId) -> Option<u64> {
+        self.tail.version(room)
+    }
+
     /// The log is on the same disk as the room, so this only shows that the two agree.
     async fn remake(&self, room: &RoomId, _now: Timestamp) -> Result<Rebuilt, StoreError> {
         for _ in 0..REBUILDS {

@@ -73,7 +73,10 @@ impl Mirror {
         store: &Arc<dyn RoomStore>,
         patience: Duration,
     ) -> Result<Level, StoreError> {
-        let version = self.next_look(store).heard().await?;
+        let version = match store.version_at_hand(self.room()) {
+            Some(version) => version,
+            None => self.next_look(store).heard().await?,
+        };
         if self.version() >= version {
             return Ok(Level::Reached);
         }

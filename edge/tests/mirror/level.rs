@@ -119,6 +119,18 @@ async fn a_look_under_way_is_too_old_for_who_comes_now() {
     assert_eq!(issued(&mirror), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_has_its_version_at_hand_is_not_asked() {
+    let scene = Scene::with(policy(0)).await;
+    let (mirror, store): (_, Arc<dyn RoomStore>) = (followed(&scene).await, Arc::new(scene.store.clone()));
+    for joined in 2..300 {
+        scene.join(1).await;
+        assert_eq!(store.version_at_hand(&scene.room), Some(scene.version().await));
+        assert_eq!(mirror.level(&store, LONG).await, Ok(Level::Reached));
+        assert_eq!(issued(&mirror), joined);
+    }
+}
+
 async fn asked(watched: &Watched, times: u64) {
     while watched.asked.load(Ordering::SeqCst) < times {
         tokio::task::yield_now().await;

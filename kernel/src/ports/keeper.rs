@@ -32,6 +32,11 @@ pub trait RoomKeeper: Send + Sync {
         make: impl FnMut() -> Room + Send + 'static,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// As [`RoomStore::version_at_hand`].
+    fn version_at_hand(&self, _room: &RoomId) -> Option<u64> {
+        None
+    }
+
     /// As [`RoomStore::rebuild`].
     fn remake(
         &self,
@@ -93,6 +98,10 @@ impl<K: RoomKeeper> RoomStore for K {
 
     async fn summary(&self, room: &RoomId) -> Result<Summary, StoreError> {
         self.act(room, |room| room.state().summary()).await
+    }
+
+    fn version_at_hand(&self, room: &RoomId) -> Option<u64> {
+        RoomKeeper::version_at_hand(self, room)
     }
 
     async fn counts(&self, room: &RoomId) -> Result<RoomCounts, StoreError> {

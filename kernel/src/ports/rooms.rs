@@ -48,6 +48,12 @@ pub trait RoomStore: Send + Sync {
 
     async fn summary(&self, room: &RoomId) -> Result<Summary, StoreError>;
 
+    /// The room's version, where it is at hand without asking anybody: at least that of every answer given so
+    /// far, to whomever. `None` tells nothing; [`RoomStore::summary`] does.
+    fn version_at_hand(&self, _room: &RoomId) -> Option<u64> {
+        None
+    }
+
     /// What admission is decided on.
     async fn counts(&self, room: &RoomId) -> Result<RoomCounts, StoreError>;
 
