@@ -73,6 +73,12 @@ pub struct SimulateArgs {
     /// How old a held visitor's position may be at the end, and how long channel and tickets/me may disagree
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub settle_seconds: u64,
+    /// Held visitors who --poll ask this often, whatever `poll_after_seconds` says
+    #[arg(long, value_name = "SECONDS", requires = "poll", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub poll_every: Option<u64>,
+    /// Fewer visitors a process than the limits allow
+    #[arg(long, hide = true)]
+    pub visitors_a_process: Option<u32>,
     /// One process of a held crowd; takes its orders on standard input
     #[arg(long, hide = true)]
     pub hold_worker: bool,

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crowd::{Crowd, Handshake};
 use tokio::sync::oneshot;
 
 use super::clock::{self, Micros, SECOND};
@@ -14,6 +13,7 @@ use super::ear::Ear;
 use super::pauses;
 use super::protocol::{Pulse, Share};
 use super::roll::{Link, Standing};
+use super::wire::{Begun, Wire};
 use crate::simulate::watch;
 
 /// Who just joined waits at most so long for their channel to be begun.
@@ -68,7 +68,7 @@ pub struct Look {
 
 /// All sockets of a worker.
 pub struct Driver {
-    crowd: Crowd<Ear>,
+    wire: Wire,
     share: Share,
     wishes: mpsc::Receiver<Wish>,
     due: BinaryHeap<Reverse<(Micros, u32)>>,
@@ -81,7 +81,7 @@ impl Driver {
     /// When the system has no epoll to give.
     pub fn new(share: Share, ear: Ear, wishes: mpsc::Receiver<Wish>) -> io::Result<Driver> {
         Ok(Driver {
-            crowd: Crowd::new(ear)?,
+            wire: Wire::new(&share, ear)?,
             share,
             wishes,
             due: BinaryHeap::new(),
@@ -108,8 +108,8 @@ impl Driver {
                 }
             }
             self.open_due();
-            self.crowd.turn(TURN)?;
-            let again = std::mem::take(&mut self.crowd.listener().again);
+            self.wire.turn(TURN)?;
+            let again = std::mem::take(&mut self.wire.ear().again);
             self.due.extend(again.into_iter().map(|(who, at)| Reverse((at, who))));
             self.look_after();
         }
@@ -119,11 +119,14 @@ impl Driver {
         // Who asked may have been interrupted meanwhile; then nobody waits for the answer.
         match wish {
             Wish::Joined { who, number, ticket } => {
-                self.crowd.listener().roll.joined(who, number, &ticket);
-                self.due.push(Reverse((clock::now(), who)));
+                let ear = self.wire.ear();
+                ear.roll.joined(who, number, &ticket);
+                // Who asks begins somewhere in their rhythm, so that not all ask at the same moment.
+                let pause = pauses::upto(self.share.poll_every.unwrap_or_default(), &mut ear.chance);
+                self.due.push(Reverse((clock::now() + pause, who)));
             }
             Wish::NotJoined { who } => {
-                if let Some(visitor) = self.crowd.listener().roll.get(who) {
+                if let Some(visitor) = self.wire.ear().roll.get(who) {
                     (visitor.link, visitor.standing) = (Link::Done, Standing::Lost);
                 }
             }
@@ -141,7 +144,7 @@ impl Driver {
         }
     }
 
-    /// Begins the handshakes that are due.
+    /// Begins the handshakes, or sends the requests, that are due.
     fn open_due(&mut self) {
         let now = clock::now();
         for _ in 0..OPENED_A_TURN {
@@ -149,37 +152,20 @@ impl Driver {
                 Some(Reverse((at, _))) if *at <= now => {}
                 _ => return,
             }
-            if let Some(Reverse((_, who))) = self.due.pop() {
-                self.open(who, now);
+            let Some(Reverse((_, who))) = self.due.pop() else { return };
+            if self.wire.begin(who, &self.share, now) == Begun::Busy {
+                self.due.push(Reverse((now, who)));
+                return;
             }
-        }
-    }
-
-    fn open(&mut self, who: u32, now: Micros) {
-        let ear = self.crowd.listener();
-        let Some(visitor) = ear.roll.get(who).filter(|visitor| visitor.link == Link::Away) else { return };
-        (visitor.link, visitor.since) = (Link::Opening, now);
-        let failures = visitor.failures;
-        let turn = who as usize + usize::from(visitor.address);
-        let Some(channels) = self.share.channels.get(turn % self.share.channels.len().max(1)) else { return };
-        let Some(ticket) = ear.roll.ticket(who) else { return };
-        let ticket = format!("ticket.{ticket}");
-        let request = Handshake::new(&channels.host, &channels.path, &["turnline.v1", &ticket]);
-        let source = self.share.sources.get(who as usize % self.share.sources.len().max(1)).copied();
-        if let Err(error) = self.crowd.open(who, channels.address, source, &request) {
-            let ear = self.crowd.listener();
-            let pause = pauses::after_refusal(None, failures, &mut ear.chance);
-            *ear.refused.entry(error.to_string()).or_default() += 1;
-            ear.try_again(who, pause);
         }
     }
 
     /// All sockets at once, as when a network is cut; each comes back after a pause of its own.
     fn storm(&mut self, spread: Micros) {
-        self.crowd.drop_all();
+        self.wire.drop_all();
         self.storms += 1;
         let now = clock::now();
-        let ear = self.crowd.listener();
+        let ear = self.wire.ear();
         ear.storm = Some(now);
         for (who, visitor) in ear.roll.all_mut() {
             if matches!(visitor.link, Link::Opening | Link::Open | Link::Told) {
@@ -196,21 +182,21 @@ impl Driver {
             return;
         }
         self.looked = now;
-        for who in self.crowd.listener().overdue(now) {
-            self.crowd.drop_socket(who);
-            let ear = self.crowd.listener();
+        for who in self.wire.ear().overdue(now) {
+            self.wire.drop_socket(who);
+            let ear = self.wire.ear();
             *ear.refused.entry("no answer in 20 s".to_owned()).or_default() += 1;
             let pause = pauses::after_refusal(None, 0, &mut ear.chance);
             ear.try_again(who, pause);
         }
-        let ear = self.crowd.listener();
+        let ear = self.wire.ear();
         if ear.storm.is_some() && ear.roll.standings().stormed == 0 {
             ear.storm = None;
         }
     }
 
     fn sample(&mut self, count: usize) -> Vec<Asking> {
-        let roll = &mut self.crowd.listener().roll;
+        let roll = &mut self.wire.ear().roll;
         let whom = roll.sample(count);
         let asking = |who: u32| {
             let number = roll.get(who)?.number;
@@ -220,7 +206,7 @@ impl Driver {
     }
 
     fn look(&mut self, who: u32) -> Look {
-        let visitor = self.crowd.listener().roll.get(who).filter(|visitor| {
+        let visitor = self.wire.ear().roll.get(who).filter(|visitor| {
             visitor.standing == Standing::Waiting && visitor.link == Link::Told && visitor.position > 0
         });
         Look { position: visitor.map(|visitor| visitor.position) }
@@ -228,7 +214,7 @@ impl Driver {
 
     fn pulse(&mut self) -> Pulse {
         let storms = self.storms;
-        let ear = self.crowd.listener();
+        let ear = self.wire.ear();
         let now = ear.roll.standings();
         Pulse {
             at: clock::now(),
@@ -243,17 +229,18 @@ impl Driver {
             refused: ear.refused.values().sum(),
             messages: ear.messages,
             bytes: ear.bytes,
+            requests: ear.requests,
+            bytes_out: ear.bytes_out,
             processor: clock::processor_time(),
             memory: watch::memory_now().unwrap_or_default(),
-            ..Pulse::default()
         }
     }
 
     fn finish(mut self, bound: Micros, answer: oneshot::Sender<Ear>) {
-        let empty = Ear::new(0, self.crowd.listener().chance.clone());
-        let mut ear = std::mem::replace(self.crowd.listener(), empty);
+        let empty = Ear::new(0, None, self.wire.ear().chance.clone());
+        let mut ear = std::mem::replace(self.wire.ear(), empty);
         ear.judge_freshness(clock::now(), bound);
         let _ = answer.send(ear);
-        self.crowd.drop_all();
+        self.wire.drop_all();
     }
 }

@@ -9,10 +9,11 @@ use super::clock::{self, Micros, SECOND};
 use super::line::Line;
 use super::measured::{Kind, Measured};
 use super::pauses;
+use super::polls::Answer;
 use super::roll::{Link, Roll, Standing, Visitor};
 use super::words::{self, Word};
 use crate::simulate::chance::Chance;
-use crate::simulate::message::{Position, Reason};
+use crate::simulate::message::{Mine, Position, Reason};
 
 /// Within so many places every change is told at once; further back the server may slow down.
 const NEAR: u64 = 200;
@@ -31,6 +32,10 @@ pub struct Ear {
     pub line: Line,
     pub messages: u64,
     pub bytes: u64,
+    /// What was asked, where visitors ask.
+    pub requests: u64,
+    pub bytes_out: u64,
+    poll_every: Option<Micros>,
     /// Handshakes that were not answered with a channel, and why.
     pub refused: BTreeMap<String, u64>,
     /// Channels that ended, by close code.
@@ -43,7 +48,7 @@ pub struct Ear {
 }
 
 impl Ear {
-    pub fn new(visitors: u32, chance: Chance) -> Ear {
+    pub fn new(visitors: u32, poll_every: Option<Micros>, chance: Chance) -> Ear {
         Ear {
             roll: Roll::new(visitors),
             findings: Findings::default(),
@@ -51,6 +56,9 @@ impl Ear {
             line: Line::default(),
             messages: 0,
             bytes: 0,
+            requests: 0,
+            bytes_out: 0,
+            poll_every,
             refused: BTreeMap::new(),
             closed: BTreeMap::new(),
             again: Vec::new(),
@@ -69,6 +77,52 @@ impl Ear {
             visitor.address = visitor.address.wrapping_add(1);
             self.again.push((who, now + pause));
         }
+    }
+
+    /// The answer to a question for a place: heard like a push, and asked again in due time.
+    pub fn answered(&mut self, answer: &Answer<'_>) {
+        let now = clock::now();
+        self.messages += 1;
+        self.bytes += answer.bytes;
+        if answer.status != 200 {
+            let why = if answer.status == 0 { "cut off".to_owned() } else { answer.status.to_string() };
+            Ear::count(&mut self.refused, why);
+            return self.unanswered(answer);
+        }
+        self.measured.took(Kind::Poll, answer.took);
+        let mine = serde_json::from_slice::<Mine>(answer.body);
+        let pause =
+            mine.as_ref().ok().and_then(|mine| mine.poll_after_seconds).unwrap_or(1.0).clamp(0.5, 60.0);
+        let pause = self.poll_every.unwrap_or((pause * SECOND as f64) as Micros);
+        self.again.push((answer.who, now + pause));
+        match mine.map(|mine| (mine.state, mine.reason)) {
+            Ok((state, _)) if state == "waiting" => match serde_json::from_slice::<Position>(answer.body) {
+                Ok(position) => self.told(answer.who, position, now),
+                Err(error) => self.findings.judge(Check::PositionWhole, false, || error.to_string()),
+            },
+            Ok((_, Some(reason))) => self.ended(answer.who, reason, now),
+            Ok((state, None)) => {
+                if let Some(visitor) = self.roll.get(answer.who).filter(|_| state == "active") {
+                    visitor.standing = Standing::Inside;
+                }
+                self.first_word(answer.who, now);
+            }
+            Err(error) => self.findings.judge(Check::PositionWhole, false, || error.to_string()),
+        }
+    }
+
+    fn unanswered(&mut self, answer: &Answer<'_>) {
+        let Some(visitor) = self.roll.get(answer.who) else { return };
+        let number = visitor.number;
+        if matches!(answer.status, 401 | 403 | 404 | 410) {
+            (visitor.link, visitor.standing) = (Link::Done, Standing::Lost);
+            return self.findings.judge(Check::TicketOpens, false, || {
+                format!("number {number} asked and was answered {}", answer.status)
+            });
+        }
+        visitor.failures = visitor.failures.saturating_add(1);
+        let pause = pauses::after_refusal(answer.retry_after_seconds, visitor.failures, &mut self.chance);
+        self.again.push((answer.who, clock::now() + pause));
     }
 
     /// Once a second: whose handshake hangs, whose channel is silent.
@@ -264,5 +318,118 @@ impl Listener for Ear {
         }
         let pause = pauses::after_close(code, failures, &mut self.chance);
         self.try_again(who, pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ear(visitors: u32) -> Ear {
+        let mut ear = Ear::new(visitors, None, Chance::new(1));
+        for who in 0..visitors {
+            ear.roll.joined(who, u64::from(who) + 10, "ticket");
+            ear.opened(who);
+        }
+        ear
+    }
+
+    fn position(ear: &mut Ear, who: u32, position: u64) {
+        let text = format!(
+            r#"{{"type":"position","position":{position},"ahead":{},"waiting":9,"eta_seconds":null,"eta_low_seconds":null,"eta_high_seconds":null}}"#,
+            position - 1
+        );
+        ear.heard(who, text.as_bytes());
+    }
+
+    fn broken(ear: &Ear) -> Vec<&'static str> {
+        let report = ear.findings.report();
+        report.iter().filter(|rule| rule.broken > 0).map(|rule| rule.check).collect()
+    }
+
+    #[test]
+    fn a_line_that_moves_breaks_nothing() {
+        let mut ear = ear(3);
+        for step in 0..3 {
+            for who in 0..3 {
+                position(&mut ear, who, u64::from(who) + 10 - step);
+            }
+        }
+        ear.heard(0, br#"{"type":"admitted","pass":"p","expires_at":"x","go_to":null}"#);
+        ear.heard(0, br#"{"type":"ended","reason":"expired"}"#);
+        ear.closed(0, Some(1000));
+        ear.judge_freshness(clock::now(), SECOND);
+        assert_eq!(broken(&ear), [""; 0]);
+        assert!(ear.again.is_empty(), "who is through does not come again");
+        assert_eq!((ear.roll.standings().ended, ear.messages), (1, 11));
+        let pushes = ear.measured.report().into_iter().find(|latency| latency.name == "push_all").unwrap();
+        assert_eq!(pushes.quantiles.count, 4, "three moved twice, one of them first each time");
+    }
+
+    #[test]
+    fn a_position_that_grows_is_found_on_a_connection_and_after_the_storm() {
+        let mut ear = ear(2);
+        position(&mut ear, 0, 5);
+        position(&mut ear, 0, 6);
+        assert_eq!(broken(&ear), ["position_never_grows"]);
+        position(&mut ear, 1, 5);
+        ear.closed(1, None);
+        assert_eq!(ear.again.len(), 1);
+        ear.opened(1);
+        position(&mut ear, 1, 6);
+        assert_eq!(ear.findings.broken(), 2);
+    }
+
+    #[test]
+    fn a_lost_place_a_refused_ticket_and_rubbish_are_found() {
+        let mut ear = ear(4);
+        ear.heard(0, br#"{"type":"ended","reason":"no_show"}"#);
+        ear.refused(1, 401, None);
+        ear.heard(2, br#"{"type":"position","position":2}"#);
+        assert_eq!(broken(&ear), ["ticket_opens", "place_kept", "position_whole"]);
+        ear.refused(3, 503, Some(2));
+        assert_eq!(ear.findings.broken(), 3, "a busy server is no broken rule");
+        let (who, at) = ear.again[0];
+        assert!(who == 3 && at >= clock::now() + SECOND, "it comes again when told");
+        assert_eq!(ear.refused.get("503 with Retry-After"), Some(&1));
+    }
+
+    #[test]
+    fn a_silent_channel_and_an_old_figure_are_found() {
+        let mut ear = ear(2);
+        let later = clock::now() + FIRST_WORD + SECOND;
+        assert_eq!(ear.overdue(later), [0; 0]);
+        assert_eq!(broken(&ear), ["heard_in_time"]);
+        position(&mut ear, 0, 1);
+        position(&mut ear, 1, 1);
+        ear.judge_freshness(clock::now() + 9 * SECOND, 10 * SECOND);
+        assert_eq!(broken(&ear), ["heard_in_time"]);
+        ear.judge_freshness(clock::now() + 11 * SECOND, 10 * SECOND);
+        assert_eq!(broken(&ear), ["heard_in_time", "figures_fresh"]);
+    }
+
+    #[test]
+    fn answers_to_questions_are_heard_like_pushes() {
+        let mut ear = Ear::new(1, Some(3 * SECOND), Chance::new(1));
+        ear.roll.joined(0, 7, "ticket");
+        let body = |state: &str, position: u64| {
+            format!(
+                r#"{{"state":"{state}","number":7,"position":{position},"ahead":{},"waiting":9,"eta_seconds":1,"eta_low_seconds":1,"eta_high_seconds":1,"poll_after_seconds":20}}"#,
+                position - 1
+            )
+        };
+        let mut answer = |status, body: &str| {
+            let body = body.as_bytes();
+            ear.answered(&Answer { who: 0, took: 1, status, retry_after_seconds: None, body, bytes: 100 });
+            let (_, at) = ear.again.pop().unwrap();
+            at.saturating_sub(clock::now())
+        };
+        let pause = answer(200, &body("waiting", 4));
+        assert!(pause <= 3 * SECOND && pause > 2 * SECOND, "as told to ask, not as the answer says: {pause}");
+        answer(0, "");
+        answer(200, &body("waiting", 5));
+        answer(200, r#"{"state":"active","number":7,"pass":"p"}"#);
+        assert_eq!(broken(&ear), ["position_never_grows"]);
+        assert_eq!((ear.roll.standings().inside, ear.roll.standings().told, ear.bytes), (1, 1, 400));
     }
 }

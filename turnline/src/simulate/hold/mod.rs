@@ -12,12 +12,14 @@ mod measured;
 mod page;
 mod pauses;
 mod plan;
+mod polls;
 mod protocol;
 mod report;
 mod roll;
 mod show;
 mod trickle;
 mod verdict;
+mod wire;
 mod words;
 mod worker;
 mod workers;
@@ -31,9 +33,6 @@ use super::chance::random_seed;
 use super::http::Api;
 use protocol::Channels;
 pub use worker::work;
-
-/// Lowers how many sockets a process takes, so that a small crowd needs several; for tests.
-const SOCKETS_A_PROCESS: &str = "TURNLINE_SIMULATE_SOCKETS_A_PROCESS";
 
 /// Runs the visitors and prints the report.
 ///
@@ -50,8 +49,15 @@ pub async fn run(args: SimulateArgs, hold: Duration) -> anyhow::Result<ExitCode>
         }
     };
     let seed = args.seed.map_or_else(random_seed, Ok)?;
-    let crowd = plan::Crowd { visitors: args.visitors, seed, arrivals: args.arrivals, channels };
-    let shares = plan::shares(&crowd, sockets_a_process());
+    let crowd = plan::Crowd {
+        visitors: args.visitors,
+        seed,
+        arrivals: args.arrivals,
+        channels,
+        polling: args.poll,
+        poll_every: args.poll_every.map(|seconds| seconds * clock::SECOND),
+    };
+    let shares = plan::shares(&crowd, visitors_a_process(&args));
     let run = conduct::conduct(&args, Arc::new(api), &shares, hold).await?;
     let channels = crowd.channels.iter().map(|channels| channels.host.clone()).collect();
     let report = verdict::report(&args, seed, channels, run);
@@ -84,7 +90,7 @@ async fn prepare(args: &SimulateArgs) -> anyhow::Result<Result<(Api, Vec<Channel
     }
     let mut channels = Vec::new();
     for url in urls {
-        match resolve(&url, &api).await {
+        match resolve(&url, &api.room_path(if args.poll { "/tickets/me" } else { "/channel" })).await {
             Ok(found) => channels.push(found),
             Err(why) => return Ok(Err(format!("{url}: {why}"))),
         }
@@ -92,18 +98,19 @@ async fn prepare(args: &SimulateArgs) -> anyhow::Result<Result<(Api, Vec<Channel
     Ok(Ok((api, channels)))
 }
 
-async fn resolve(url: &reqwest::Url, api: &Api) -> Result<Channels, String> {
+async fn resolve(url: &reqwest::Url, path: &str) -> Result<Channels, String> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or(80);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut found = tokio::net::lookup_host((bare, port)).await.map_err(|why| why.to_string())?;
     let address = found.next().ok_or("no address is known for it")?;
-    let path = format!("{}{}", url.path().trim_end_matches('/'), api.room_path("/channel"));
+    let path = format!("{}{path}", url.path().trim_end_matches('/'));
     Ok(Channels { address, host: format!("{host}:{port}"), path })
 }
 
-fn sockets_a_process() -> u32 {
-    let lowered = std::env::var(SOCKETS_A_PROCESS).ok().and_then(|value| value.parse().ok());
-    let most = plan::sockets_a_process(crate::limits::raise_open_files());
-    lowered.unwrap_or(most).clamp(1, most)
+/// Who asks holds no socket, so only the thread's time bounds how many one process takes.
+fn visitors_a_process(args: &SimulateArgs) -> u32 {
+    let files = crate::limits::raise_open_files().filter(|_| !args.poll);
+    let most = plan::sockets_a_process(files);
+    args.visitors_a_process.unwrap_or(most).clamp(1, most)
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::clock::Micros;
 use super::protocol::{Channels, Share};
 use crate::simulate::arrivals::Arrivals;
 
@@ -20,6 +21,8 @@ pub struct Crowd {
     pub seed: u64,
     pub arrivals: Arrivals,
     pub channels: Vec<Channels>,
+    pub polling: bool,
+    pub poll_every: Option<Micros>,
 }
 
 /// How many sockets one process may hold, when it may open `files`; absent: without a limit.
@@ -44,6 +47,8 @@ pub fn shares(crowd: &Crowd, most: u32) -> Vec<Share> {
         arrivals: arrivals.to_string(),
         joins_at_once: (JOINS_AT_ONCE / count as usize).max(4),
         channels: crowd.channels.clone(),
+        polling: crowd.polling,
+        poll_every: crowd.poll_every,
         sources: match local {
             true => (0..sources_each).map(|i| source(index * sources_each + i)).collect(),
             false => Vec::new(),
@@ -76,6 +81,8 @@ mod tests {
             seed: 7,
             arrivals: Arrivals::Poisson { per_second: 100.0 },
             channels: vec![channels],
+            polling: false,
+            poll_every: None,
         }
     }
 

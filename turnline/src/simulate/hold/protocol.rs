@@ -37,12 +37,17 @@ pub struct Share {
     /// As `--arrivals` takes it.
     pub arrivals: String,
     pub joins_at_once: usize,
+    /// Where channels are opened, or places asked for.
     pub channels: Vec<Channels>,
+    /// Visitors ask for their place instead of holding a channel.
+    pub polling: bool,
+    /// How often; absent: as the answers say.
+    pub poll_every: Option<Micros>,
     /// Local addresses to connect from; empty where the system chooses.
     pub sources: Vec<IpAddr>,
 }
 
-/// Where channels are opened.
+/// An address and what is asked for there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channels {
     pub address: SocketAddr,
@@ -127,6 +132,8 @@ mod tests {
                     host: "h".into(),
                     path: "/p".into(),
                 }],
+                polling: true,
+                poll_every: Some(1),
                 sources: vec!["127.0.0.2".parse().unwrap()],
             }),
             Order::Storm { spread: 5 },

@@ -75,7 +75,7 @@ impl Worker {
         let api = Arc::new(Api::new(base, args.room.clone(), args.outage())?);
         let (wishes, granted) = mpsc::channel();
         let memory_before = watch::memory_now().unwrap_or_default();
-        let ear = Ear::new(share.visitors, Chance::new(share.seed));
+        let ear = Ear::new(share.visitors, share.poll_every, Chance::new(share.seed));
         let driver = Driver::new(share.clone(), ear, granted)?;
         std::thread::Builder::new().name("sockets".into()).spawn(move || {
             if let Err(error) = driver.run() {
