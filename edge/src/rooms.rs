@@ -20,9 +20,16 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Rooms {
     registry: Arc<dyn Registry>,
-    known: Arc<DashMap<RoomId, (Arc<RoomRecord>, Instant)>>,
+    known: Arc<DashMap<RoomId, Known>>,
     /// Counts what was forgotten: a record that was read before is not kept after.
     forgotten: Arc<AtomicU64>,
+}
+
+struct Known {
+    record: Arc<RoomRecord>,
+    read_at: Instant,
+    /// When somebody went to read it again.
+    asked_at: Option<Instant>,
 }
 
 impl Rooms {
@@ -33,9 +40,9 @@ impl Rooms {
     /// The room's record; 404 `unknown_room` when there is none. While the registry does not answer, what was
     /// known last goes on.
     pub async fn get(&self, room: &RoomId) -> Result<Arc<RoomRecord>, Problem> {
-        let known = self.known.get(room).map(|known| known.value().clone());
+        let known = self.known.get(room).map(|known| (known.record.clone(), known.read_at));
         let Some((last, read_at)) = known else { return Ok(self.load(room).await?) };
-        if read_at.elapsed() < FRESH {
+        if read_at.elapsed() < FRESH || !self.take_turn(room) {
             return Ok(last);
         }
         match tokio::time::timeout(PATIENCE, self.load(room)).await {
@@ -79,6 +86,16 @@ impl Rooms {
         self.known.remove(room);
     }
 
+    /// Whether the caller is to read the record again; the others of a crowd go on with it meanwhile.
+    fn take_turn(&self, room: &RoomId) -> bool {
+        let Some(mut known) = self.known.get_mut(room) else { return true };
+        let free = known.asked_at.is_none_or(|asked| asked.elapsed() >= PATIENCE);
+        if free {
+            known.asked_at = Some(Instant::now());
+        }
+        free
+    }
+
     async fn load(&self, room: &RoomId) -> Result<Arc<RoomRecord>, StoreError> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let record = Arc::new(self.registry.load(room).await?.ok_or(StoreError::UnknownRoom)?);
@@ -90,7 +107,7 @@ impl Rooms {
         // Under the entry's lock, which `forget` needs too.
         let entry = self.known.entry(room.clone());
         if self.forgotten.load(Ordering::SeqCst) == forgotten {
-            entry.insert((record.clone(), Instant::now()));
+            entry.insert(Known { record: record.clone(), read_at: Instant::now(), asked_at: None });
         }
     }
 }
@@ -176,6 +193,20 @@ mod tests {
         );
         assert_eq!(early.policy.capacity, 1);
         assert_eq!(rooms.get(&room()).await.unwrap().policy.capacity, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_a_crowd_reads_an_old_record_again() {
+        let registry = Arc::new(Slow::default());
+        let rooms = Rooms::new(registry.clone());
+        registry.answer.notify_one();
+        rooms.get(&room()).await.unwrap();
+        tokio::time::advance(FRESH).await;
+        let room = room();
+        let crowd = futures_util::future::join_all((0..100).map(|_| rooms.get(&room))).await;
+        assert_eq!(registry.looks.load(Ordering::SeqCst), 2);
+        assert!(crowd.into_iter().all(|known| known.is_ok()));
+        assert_eq!(rooms.get(&room).await.unwrap().policy.capacity, 2);
     }
 
     /// Answers until it is told to be away.

@@ -66,6 +66,8 @@ pub fn router(system: &System, figures: Figures) -> Router {
 fn from_any_origin() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
+        // No answer depends on who asks, from where, or for what.
+        .vary([])
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
