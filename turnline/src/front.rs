@@ -47,11 +47,15 @@ pub fn listen(address: SocketAddr, shared: bool) -> anyhow::Result<TcpListener> 
 
 /// Takes connections and serves them until stopped; then waits for the answers under way.
 pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
+    serve_within(HEAD_TIMEOUT, listener, app, stop).await;
+}
+
+async fn serve_within(head_timeout: Duration, listener: TcpListener, app: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_headers(HEAD_FIELDS)
         .max_buf_size(HEAD_BYTES);
     let (builder, connections) = (builder.http1_only(), GracefulShutdown::new());
@@ -100,4 +104,100 @@ async fn answer(
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const LOCAL: &str = "127.0.0.1:0";
+    const SHORT: Duration = Duration::from_millis(200);
+
+    struct Front {
+        address: SocketAddr,
+        stop: CancellationToken,
+        serving: JoinHandle<()>,
+    }
+
+    fn serve_here(app: Router) -> Front {
+        let listener = listen(LOCAL.parse().unwrap(), false).unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let serving = tokio::spawn(serve_within(SHORT, listener, app, stop.clone()));
+        Front { address, stop, serving }
+    }
+
+    /// What comes back for these bytes until the other side closes.
+    async fn answer_to(address: SocketAddr, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset is an end too.
+        let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_is_not_waited_for() {
+        let front = serve_here(Router::new().route("/", get(|| async { "here" })));
+        for slow in ["", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nhost: x\r\nx-slow:"] {
+            let answer = answer_to(front.address, slow.as_bytes()).await;
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{slow:?}: {answer}");
+        }
+        let whole = answer_to(front.address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(whole.ends_with("here"), "{whole}");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused() {
+        let front = serve_here(Router::new());
+        let many: String = (0..HEAD_FIELDS + 1).map(|at| format!("x-{at}: y\r\n")).collect();
+        let long = format!("x-long: {}\r\n", "y".repeat(2 * HEAD_BYTES));
+        for fields in [many, long] {
+            let request = format!("GET / HTTP/1.1\r\nhost: x\r\n{fields}\r\n");
+            let answer = answer_to(front.address, request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_under_way_are_waited_for_and_nobody_new_is_taken() {
+        let (asked, go_on) = (std::sync::Arc::new(Notify::new()), std::sync::Arc::new(Notify::new()));
+        let app = Router::new().route(
+            "/",
+            get({
+                let (asked, go_on) = (asked.clone(), go_on.clone());
+                || async move {
+                    asked.notify_one();
+                    go_on.notified().await;
+                    "done"
+                }
+            }),
+        );
+        let front = serve_here(app);
+        let address = front.address;
+        let under_way =
+            tokio::spawn(async move { answer_to(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await });
+        asked.notified().await;
+        front.stop.cancel();
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!front.serving.is_finished());
+        go_on.notify_one();
+        assert!(under_way.await.unwrap().ends_with("done"));
+        front.serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_is_shared_only_by_those_who_say_so() {
+        let first = listen(LOCAL.parse().unwrap(), true).unwrap();
+        let address = first.local_addr().unwrap();
+        assert!(listen(address, true).is_ok());
+        assert!(format!("{:#}", listen(address, false).unwrap_err()).contains("another process"));
+    }
 }

@@ -79,7 +79,7 @@ impl Crowd {
         let (mut bare, floor) = bare::start().await?;
         let idle = match redis {
             // sleep: what is done while nothing is asked shows in time alone
-            Some(redis) => Some(commands(redis, async { Ok(tokio::time::sleep(IDLE).await) }).await?.0),
+            Some(redis) => Some(commands(redis, idle()).await?.0),
             None => None,
         };
         let (mut floors, mut polls, mut asked) = (Vec::new(), Vec::new(), Vec::new());
@@ -129,4 +129,11 @@ async fn commands<T>(
 fn ratio(runs: &[Run], floors: &[Run]) -> f64 {
     let rates = |runs: &[Run]| runs.iter().map(|run| run.requests_per_second).collect::<Vec<_>>();
     figures::ratio(&rates(runs), &rates(floors))
+}
+
+/// What is there without anybody polling.
+async fn idle() -> anyhow::Result<()> {
+    // sleep: the interval that is measured
+    tokio::time::sleep(IDLE).await;
+    Ok(())
 }
