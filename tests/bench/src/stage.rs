@@ -195,11 +195,11 @@ impl Held {
     pub async fn until_holding(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.is_holding()? {
-            ensure!(
-                began.elapsed() < GATHER_DEADLINE,
-                "not all came within {GATHER_DEADLINE:?}:\n{}",
-                self.said()
-            );
+            if let Some(status) = self.process.try_wait()? {
+                bail!("the crowd ended before it was held ({status}):\n{}", self.said());
+            }
+            let late = began.elapsed() > GATHER_DEADLINE;
+            ensure!(!late, "not all came within {GATHER_DEADLINE:?}:\n{}", self.said());
             // sleep: the interval of a poll under a deadline
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -208,10 +208,9 @@ impl Held {
 
     /// What it says now and then tells its phase.
     pub fn is_holding(&mut self) -> anyhow::Result<bool> {
-        if let Some(status) = self.process.try_wait()? {
-            bail!("the crowd ended early ({status}):\n{}", self.said());
-        }
-        Ok(self.said().trim_end().lines().next_back().is_some_and(|line| line.contains("holding: ")))
+        let holding =
+            self.said().trim_end().lines().next_back().is_some_and(|line| line.contains("holding: "));
+        Ok(holding && self.process.try_wait()?.is_none())
     }
 
     /// Its report, whatever it found; an error when there is none.
