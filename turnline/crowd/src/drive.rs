@@ -63,6 +63,9 @@ impl<L: Listener> Crowd<L> {
     /// Begins to connect `who` to `to`, from the local address `from` when one is given; the rest is
     /// heard in later turns. A socket that `who` still has is dropped first.
     ///
+    /// With `from`, Linux looks for a free port at each call, through the even ones first: beyond some
+    /// 10,000 sockets an address that takes milliseconds, so spread them over more addresses.
+    ///
     /// # Errors
     /// When the system refuses the socket at once: no descriptor or local port left, nobody listening.
     pub fn open(

@@ -61,9 +61,9 @@ pub fn own_memory() -> Option<u64> {
     own_status("VmHWM:")
 }
 
-/// The memory this process has now, in bytes, where the machine tells.
+/// The memory this process has made its own by now, in bytes, where the machine tells; without the binary's pages.
 pub fn memory_now() -> Option<u64> {
-    own_status("VmRSS:")
+    own_status("RssAnon:")
 }
 
 fn own_status(name: &str) -> Option<u64> {

@@ -213,13 +213,13 @@ impl Driver {
     }
 
     fn pulse(&mut self) -> Pulse {
-        let storms = self.storms;
+        let (storms, holding) = (self.storms, !self.share.polling);
         let ear = self.wire.ear();
         let now = ear.roll.standings();
         Pulse {
             at: clock::now(),
             joined: now.joined,
-            open: now.open,
+            open: if holding { now.open } else { 0 },
             told: now.told,
             inside: now.inside,
             ended: now.ended,
@@ -240,7 +240,9 @@ impl Driver {
         let empty = Ear::new(0, None, self.wire.ear().chance.clone());
         let mut ear = std::mem::replace(self.wire.ear(), empty);
         ear.judge_freshness(clock::now(), bound);
-        let _ = answer.send(ear);
+        // Before anybody hears that we are done: a process that ends with its sockets open leaves their ports
+        // taken for a minute.
         self.wire.drop_all();
+        let _ = answer.send(ear);
     }
 }

@@ -90,6 +90,7 @@ impl Ear {
             return self.unanswered(answer);
         }
         self.measured.took(Kind::Poll, answer.took);
+        self.findings.judge(Check::TicketOpens, true, String::new);
         let mine = serde_json::from_slice::<Mine>(answer.body);
         let pause =
             mine.as_ref().ok().and_then(|mine| mine.poll_after_seconds).unwrap_or(1.0).clamp(0.5, 60.0);

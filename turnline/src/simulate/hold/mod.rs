@@ -52,6 +52,7 @@ pub async fn run(args: SimulateArgs, hold: Duration) -> anyhow::Result<ExitCode>
     let crowd = plan::Crowd {
         visitors: args.visitors,
         seed,
+        run: std::process::id(),
         arrivals: args.arrivals,
         channels,
         polling: args.poll,

@@ -8,8 +8,9 @@ use crate::simulate::arrivals::Arrivals;
 
 /// Descriptors of a worker beside the channels: calls, pipes, the epoll.
 const BESIDE: u64 = 512;
-/// Sockets from one local address: Linux gives out 28,000 ports and finds the last ones slowly.
-const SOCKETS_A_SOURCE: u32 = 20_000;
+/// Sockets from one local address. Linux has 28,000 ports to give, looks through the even half of them first,
+/// and takes milliseconds a port once that is nearly full: 13,000 from one address opened 100 times slower.
+const SOCKETS_A_SOURCE: u32 = 6_000;
 /// More than this on one thread would make it late itself.
 const SOCKETS_A_PROCESS_MOST: u64 = 100_000;
 /// Joins under way at once, over all processes.
@@ -19,6 +20,8 @@ const JOINS_AT_ONCE: usize = 128;
 pub struct Crowd {
     pub visitors: u32,
     pub seed: u64,
+    /// Tells runs on one machine apart.
+    pub run: u32,
     pub arrivals: Arrivals,
     pub channels: Vec<Channels>,
     pub polling: bool,
@@ -50,18 +53,18 @@ pub fn shares(crowd: &Crowd, most: u32) -> Vec<Share> {
         polling: crowd.polling,
         poll_every: crowd.poll_every,
         sources: match local {
-            true => (0..sources_each).map(|i| source(index * sources_each + i)).collect(),
+            true => (0..sources_each).map(|i| source(crowd.run, index * sources_each + i)).collect(),
             false => Vec::new(),
         },
     };
     (0..count).map(share).collect()
 }
 
-/// Local addresses from 127.0.1.1 on, away from those that servers listen on.
-fn source(index: u32) -> IpAddr {
-    let (block, host) = (1 + index / 250, 1 + index % 250);
-    let byte = |value: u32| u8::try_from(value % 256).unwrap_or_default();
-    Ipv4Addr::new(127, byte(block / 256), byte(block), byte(host)).into()
+/// Local addresses away from those that servers listen on; other runs on this machine have others, for two
+/// that share them would take each other's ports.
+fn source(run: u32, index: u32) -> IpAddr {
+    let byte = |value: u32| u8::try_from(1 + value % 250).unwrap_or(1);
+    Ipv4Addr::new(127, byte(run), byte(index / 250), byte(index)).into()
 }
 
 fn is_loopback_v4(address: IpAddr) -> bool {
@@ -79,6 +82,7 @@ mod tests {
         Crowd {
             visitors,
             seed: 7,
+            run: 4_000_000,
             arrivals: Arrivals::Poisson { per_second: 100.0 },
             channels: vec![channels],
             polling: false,
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn a_large_part_connects_from_several_addresses_and_a_far_target_from_the_systems_own() {
         let parts = shares(&crowd(90_000, "127.0.0.1:80"), 50_000);
-        assert_eq!(parts.iter().map(|share| share.sources.len()).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!(parts.iter().map(|share| share.sources.len()).collect::<Vec<_>>(), [8, 8]);
         assert!(shares(&crowd(90_000, "192.0.2.1:80"), 50_000).iter().all(|share| share.sources.is_empty()));
         assert!(shares(&crowd(9, "[::1]:80"), 50_000).iter().all(|share| share.sources.is_empty()));
     }

@@ -74,8 +74,8 @@ impl Wire {
                 if let Some(visitor) = crowd.listener().roll.get(who) {
                     (visitor.link, visitor.since) = (Link::Opening, now);
                 }
-                let source = share.sources.get(who as usize % share.sources.len().max(1)).copied();
                 let turn = who as usize + usize::from(address);
+                let source = share.sources.get(turn % share.sources.len().max(1)).copied();
                 let Some(channels) = share.channels.get(turn % share.channels.len().max(1)) else {
                     return Begun::Yes;
                 };

@@ -72,7 +72,9 @@ pub async fn work(args: SimulateArgs) -> anyhow::Result<ExitCode> {
 impl Worker {
     fn begin(args: &SimulateArgs, share: Share) -> anyhow::Result<Worker> {
         let base = args.base().map_err(anyhow::Error::msg)?;
-        let api = Arc::new(Api::new(base, args.room.clone(), args.outage())?);
+        let api = Arc::new(Api::new(base.clone(), args.room.clone(), args.outage())?);
+        // Its own, so that the buffers of its connections go when all have joined.
+        let door = Arc::new(Api::new(base, args.room.clone(), args.outage())?);
         let (wishes, granted) = mpsc::channel();
         let memory_before = watch::memory_now().unwrap_or_default();
         let ear = Ear::new(share.visitors, share.poll_every, Chance::new(share.seed));
@@ -83,7 +85,7 @@ impl Worker {
             }
         })?;
         let joins = Arc::new(Mutex::new(Joins::default()));
-        tokio::spawn(arrive(api.clone(), share, wishes.clone(), joins.clone()));
+        tokio::spawn(arrive(door, share, wishes.clone(), joins.clone()));
         tokio::spawn(pulse(wishes.clone()));
         Ok(Worker { api, wishes, joins, findings: Findings::default(), memory_before, memory_held: 0 })
     }
