@@ -37,7 +37,7 @@ pub async fn measure() -> anyhow::Result<Value> {
 
 async fn case(sockets: u32, processes: u32) -> anyhow::Result<Value> {
     // Servers of its own each time: a room of the case before would go on moving.
-    let stage = Stage::start(processes).await?;
+    let stage = Stage::start((1, processes), None).await?;
     stage.room(ROOM, ADMIT_PER_MINUTE, FRONT).await?;
     let mut crowd = stage.send(ROOM, sockets, HOLD, &[])?;
     crowd.until_holding().await?;

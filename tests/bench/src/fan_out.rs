@@ -15,7 +15,7 @@ pub use table::markdown;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use crowd::Handshake;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ use peers::Peer;
 /// Sockets and rounds, unless these variables say others.
 const SOCKETS: (&str, u32) = ("FAN_OUT_SOCKETS", 15_000);
 const ROUNDS: (&str, u32) = ("FAN_OUT_ROUNDS", 3);
+/// Leaves out all rows but the floor and those named here, with commas between.
+const ONLY: &str = "FAN_OUT_ONLY";
 /// Ticks that are counted in each round.
 const TICKS: usize = 15;
 /// Before memory is read, after everybody was told.
@@ -70,7 +72,7 @@ struct Run {
 }
 
 pub async fn measure() -> anyhow::Result<Value> {
-    let (sockets, rounds) = (number(SOCKETS)?, number(ROUNDS)?);
+    let (sockets, rounds, rows) = (number(SOCKETS)?, number(ROUNDS)?, rows()?);
     let most = spent::open_files_max()?.saturating_sub(OTHER_FILES);
     ensure!(
         sockets <= most,
@@ -79,9 +81,9 @@ pub async fn measure() -> anyhow::Result<Value> {
     );
     let without_node = tokio::task::block_in_place(peers::prepare_node).err();
     let ours = Ours::start(sockets).await?;
-    let mut runs: Vec<Vec<Run>> = ROWS.iter().map(|_| Vec::new()).collect();
+    let mut runs: Vec<Vec<Run>> = rows.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
-        for (nth, (who, runs)) in (0..).zip(ROWS.into_iter().zip(&mut runs)) {
+        for (nth, (&who, runs)) in (0..).zip(rows.iter().zip(&mut runs)) {
             if who == Who::Peer(Peer::NodeWs) && without_node.is_some() {
                 continue;
             }
@@ -103,7 +105,7 @@ pub async fn measure() -> anyhow::Result<Value> {
         }
     }
     let floor = runs.first().cloned().unwrap_or_default();
-    let rows: Vec<Value> = ROWS
+    let rows: Vec<Value> = rows
         .iter()
         .zip(&runs)
         .filter(|(_, runs)| !runs.is_empty())
@@ -113,6 +115,17 @@ pub async fn measure() -> anyhow::Result<Value> {
         "how": format!("{sockets} sockets from one thread; {rounds} rounds in turns, each server a new process; {TICKS} ticks of a second counted a round; medians; the ratio is the median of the rounds' own"),
         "sockets": sockets, "rows": rows, "left_out": without_node.map(|why| json!({ "node-ws": why })),
     }))
+}
+
+fn rows() -> anyhow::Result<Vec<Who>> {
+    let Ok(only) = std::env::var(ONLY) else { return Ok(ROWS.to_vec()) };
+    let named: Vec<&str> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let known: Vec<&str> = ROWS.into_iter().map(word).collect();
+    if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
+        bail!("{ONLY} names {unknown:?}, which is none of {known:?}");
+    }
+    let floor = Who::Peer(Peer::Raw);
+    Ok(ROWS.into_iter().filter(|who| *who == floor || named.contains(&word(*who))).collect())
 }
 
 async fn run(who: Who, ours: &Ours, sockets: u32, from: IpAddr) -> anyhow::Result<Run> {

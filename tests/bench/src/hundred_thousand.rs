@@ -29,7 +29,7 @@ struct Sample {
 pub async fn measure() -> anyhow::Result<Value> {
     let (visitors, hold) = (number(VISITORS)?, Duration::from_secs(number(HOLD_SECONDS)?.into()));
     let processes = Stage::processes_for(visitors)?;
-    let stage = Stage::start(processes).await?;
+    let stage = Stage::start((1, processes), None).await?;
     let front = A_SECOND * (hold.as_secs() + BESIDE_SECONDS);
     eprintln!("{processes} channel processes; {front} in front");
     stage.room(ROOM, A_SECOND * 60, front).await?;

@@ -20,21 +20,30 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// How visitors hear of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    /// The far end of the line at every tick too.
+    PushEveryTick,
     Push,
-    Poll { every: u32 },
+    Poll {
+        every: u32,
+    },
 }
 
-const WAYS: [Way; 4] = [Way::Push, Way::Poll { every: 5 }, Way::Poll { every: 3 }, Way::Poll { every: 1 }];
+const EVERY_TICK: [Way; 1] = [Way::PushEveryTick];
+const AS_IT_COMES: [Way; 4] =
+    [Way::Push, Way::Poll { every: 5 }, Way::Poll { every: 3 }, Way::Poll { every: 1 }];
 
 pub async fn measure() -> anyhow::Result<Value> {
     let (most, watch) = (number(MOST)?, Duration::from_secs(number(SECONDS)?.into()));
     let mut cases = Vec::new();
     for visitors in VISITORS.into_iter().filter(|visitors| *visitors <= most) {
-        let stage = Stage::start(Stage::processes_for(visitors)?).await?;
-        for way in WAYS {
-            let case = case(&stage, visitors, way, watch).await?;
-            eprintln!("{case}");
-            cases.push(case);
+        let processes = Stage::processes_for(visitors)?;
+        for (ways, far_from) in [(&EVERY_TICK[..], Some(0)), (&AS_IT_COMES[..], None)] {
+            let stage = Stage::start((processes, processes), far_from).await?;
+            for way in ways {
+                let case = case(&stage, visitors, *way, watch).await?;
+                eprintln!("{case}");
+                cases.push(case);
+            }
         }
     }
     Ok(json!({
@@ -59,7 +68,7 @@ async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration) -> anyhow
     anyhow::ensure!(crowd.is_holding()?, "the crowd was gone before the window ended");
     let report = crowd.ends().await?;
     // What goes on in it from here on would count in the next case.
-    stage.door.tell(&room, "pause").await;
+    stage.door().tell(&room, "pause").await;
     let (minutes, traffic) = (took.as_secs_f64() / 60.0, &report["traffic"]);
     let a_visitor = |time: Duration| rounded(time.as_secs_f64() * 1e3 / minutes / f64::from(visitors), 1e3);
     let bytes = |name: &str| traffic[name].as_f64().map(f64::round);
@@ -86,7 +95,8 @@ async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration) -> anyhow
 impl Way {
     fn name(self) -> String {
         match self {
-            Self::Push => "push".to_owned(),
+            Self::PushEveryTick => "push, everybody every tick".to_owned(),
+            Self::Push => "push, as it comes (the far end every few ticks)".to_owned(),
             Self::Poll { every } => format!("poll every {every} s"),
         }
     }
@@ -94,21 +104,21 @@ impl Way {
     /// A name of its own: a new line each time, with nobody of the case before in it.
     fn room(self) -> String {
         match self {
-            Self::Push => "push".to_owned(),
+            Self::PushEveryTick | Self::Push => "push".to_owned(),
             Self::Poll { every } => format!("poll-{every}"),
         }
     }
 
     fn args(self) -> Vec<String> {
         match self {
-            Self::Push => Vec::new(),
+            Self::PushEveryTick | Self::Push => Vec::new(),
             Self::Poll { every } => vec!["--poll".to_owned(), "--poll-every".to_owned(), every.to_string()],
         }
     }
 
     fn asks_a_second(self, visitors: u32) -> Option<u32> {
         match self {
-            Self::Push => None,
+            Self::PushEveryTick | Self::Push => None,
             Self::Poll { every } => Some(visitors / every),
         }
     }

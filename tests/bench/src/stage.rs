@@ -34,10 +34,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LONG_SECONDS: u64 = 86_400;
 const BATCH: u64 = 1_000;
 
-/// One process of each service that a line needs, and several for its channels.
+/// What a line needs: several processes for those who come and ask, and for channels, one of each other service.
 pub struct Stage {
-    pub door: Member,
-    pub channels: Vec<Member>,
+    doors: Vec<Member>,
+    channels: Vec<Member>,
     behind: Vec<Member>,
     fleet: Fleet,
     // Last: everything above talks to them.
@@ -65,28 +65,39 @@ pub struct Cost {
 }
 
 impl Stage {
-    /// How many channel processes so many sockets need here.
+    /// How many processes so many sockets need here.
     pub fn processes_for(sockets: u32) -> anyhow::Result<u32> {
         let each = spent::open_files_max()?.saturating_sub(OTHER_FILES).clamp(1, SOCKETS_A_PROCESS_MOST);
         Ok(sockets.div_ceil(each))
     }
 
-    /// With so many processes for channels; what `TURNLINE_FAR_FROM` says to us goes to them.
-    pub async fn start(processes: u32) -> anyhow::Result<Self> {
+    /// With so many processes of the waiting queue and for channels. From which place on visitors hear less often, they are told by
+    /// `far_from`, else by what `TURNLINE_FAR_FROM` says to us, else by their own default.
+    pub async fn start((doors, channels): (u32, u32), far_from: Option<u32>) -> anyhow::Result<Self> {
         let servers = Servers::start()?;
         let fleet = Fleet::on(servers.addresses());
-        let far_from = std::env::var("TURNLINE_FAR_FROM").ok();
+        let far_from =
+            far_from.map(|from| from.to_string()).or_else(|| std::env::var("TURNLINE_FAR_FROM").ok());
         let told: Vec<(&str, &str)> =
             far_from.iter().map(|from| ("TURNLINE_FAR_FROM", from.as_str())).collect();
-        let door = fleet.start(Role::WaitingQueue, &[]).await;
-        let (mut behind, mut channels) = (Vec::new(), Vec::new());
+        let mut started =
+            Self { doors: Vec::new(), channels: Vec::new(), behind: Vec::new(), fleet, servers };
+        for _ in 0..doors.max(1) {
+            started.doors.push(started.fleet.start(Role::WaitingQueue, &[]).await);
+        }
         for role in [Role::ActiveQueue, Role::Expiration] {
-            behind.push(fleet.start(role, &[]).await);
+            started.behind.push(started.fleet.start(role, &[]).await);
         }
-        for _ in 0..processes {
-            channels.push(fleet.start(Role::ClientChannel, &told).await);
+        for _ in 0..channels {
+            started.channels.push(started.fleet.start(Role::ClientChannel, &told).await);
         }
-        Ok(Self { door, channels, behind, fleet, servers })
+        Ok(started)
+    }
+
+    /// Where visitors come in, and an operator too.
+    pub fn door(&self) -> &Member {
+        // There is always one.
+        &self.doors[0]
     }
 
     /// A room that admits so many a minute and ends nobody soon, with `front` visitors in line who open no channel:
@@ -96,8 +107,8 @@ impl Stage {
             "capacity": 10_000_000, "admit_per_minute": admit_per_minute, "active_seconds": LONG_SECONDS,
             "max_session_seconds": LONG_SECONDS, "claim_seconds": LONG_SECONDS, "grace_seconds": LONG_SECONDS,
         });
-        self.door.room(name, &policy).await;
-        self.door.tell(name, "pause").await;
+        self.door().room(name, &policy).await;
+        self.door().tell(name, "pause").await;
         let room = RoomId::parse(name)?;
         // Fills the line as another process would, and is gone before anything is counted.
         let filler = self.servers.process("bench").await?;
@@ -105,19 +116,21 @@ impl Stage {
         rooms::fill(&store, &room, Known::Nothing, front, (BATCH, 1), SystemClock.now()).await?;
         self.servers.redis().until_relayed(&room).await?;
         filler.close().await;
-        self.door.tell(name, "resume").await;
+        self.door().tell(name, "resume").await;
         Ok(())
     }
 
-    /// Sends a crowd into the room, to be held for so long; `args` are further arguments of `simulate`.
+    /// Sends a crowd into the room, to be held for so long; `args` are further arguments of `simulate`. Those who
+    /// `--poll` keep a connection each too, and are shared out over the processes that they ask.
     pub fn send(&self, room: &str, visitors: u32, hold: Duration, args: &[&str]) -> anyhow::Result<Held> {
         let dir = TempDir::with_prefix("turnline-held-")?;
-        let mut command = self.door.command();
-        command.args(["simulate", "--url", &self.door.url(), "--room", room]);
+        let mut command = self.door().command();
+        command.args(["simulate", "--url", &self.door().url(), "--room", room]);
         command.args(["--visitors", &visitors.to_string(), "--hold", &hold.as_secs().to_string()]);
         command.args(["--timeout-seconds", &(hold + GATHER_DEADLINE).as_secs().to_string()]);
-        for channel in &self.channels {
-            command.args(["--channels", &channel.url()]);
+        let told_by = if args.contains(&"--poll") { &self.doors } else { &self.channels };
+        for member in told_by {
+            command.args(["--channels", &member.url()]);
         }
         command.args(args).arg("--report").arg(dir.path().join("report.json"));
         let out = File::create(dir.path().join("crowd.log"))?;
@@ -128,7 +141,7 @@ impl Stage {
     /// One more channel process, for one more visitor of the room.
     pub async fn witness(&self, room: &str) -> Witness {
         let member = self.fleet.start(Role::ClientChannel, &[]).await;
-        let visitor = self.door.join(room).await;
+        let visitor = self.door().join(room).await;
         let mut channel = member.open(&visitor).await;
         let listening = tokio::spawn(async move { while let Frame::Message(_) = channel.next().await {} });
         Witness { member, listening }
@@ -148,7 +161,7 @@ impl Stage {
             members.iter().map(|member| spent::cpu(member.pid())).sum()
         };
         Ok(Cost {
-            waiting_queue: spent::cpu(self.door.pid())?,
+            waiting_queue: of(&self.doors)?,
             client_channel: of(&self.channels)?,
             others: of(&self.behind)?,
         })
