@@ -17,7 +17,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+
+use crate::system::around;
 
 /// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
 pub const BACKLOG: u32 = 8_192;
@@ -98,7 +99,7 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<axum::response::Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    app.oneshot(request.map(Body::new)).await
+    Ok(around::answer(app, request.map(Body::new)).await)
 }
 
 fn is_of_one_connection(error: &std::io::Error) -> bool {

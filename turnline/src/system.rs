@@ -1,6 +1,7 @@
 //! The services over one backing, put together: all of them in one process, or one a process. They meet
 //! through ports and events only.
 
+pub mod around;
 mod backing;
 pub mod demo;
 pub mod http;

@@ -1,16 +1,12 @@
 //! One address in front of the services of a process: their routes, the pages, health, figures, and the
 //! description of the whole API.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use edge::Problem;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::response::ResponseBuilder;
@@ -51,32 +47,11 @@ pub fn router(system: &System, figures: Figures) -> Router {
         false => Router::new(),
     };
     routes
-        // Before the layer, which answers what browsers ask beforehand.
         .method_not_allowed_fallback(edge::method_not_allowed)
-        .layer(from_any_origin())
         .merge(health.method_not_allowed_fallback(edge::method_not_allowed))
         .merge(pages)
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(edge::not_found)
-        .layer(CatchPanicLayer::custom(panicked))
-}
-
-/// A shop's own page may call the API from the shop's origin: callers show tokens, never cookies, so an
-/// origin has nothing to protect.
-fn from_any_origin() -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(Any)
-        // No answer depends on who asks, from where, or for what.
-        .vary([])
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::ACCEPT,
-            HeaderName::from_static("idempotency-key"),
-        ])
-        .expose_headers([header::RETRY_AFTER, header::DATE, header::LOCATION])
-        .max_age(Duration::from_secs(3_600))
 }
 
 fn describe_tokens(description: &mut utoipa::openapi::OpenApi) {
@@ -126,13 +101,4 @@ async fn ready(State(readiness): State<Readiness>) -> Result<&'static str, Probl
 
 async fn render(State(figures): State<Figures>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let why =
-        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(why, "a handler panicked; this is a fault of ours");
-    let detail = "this is a fault of ours; repeat the call, and tell us if it stays";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).into_response()
 }
