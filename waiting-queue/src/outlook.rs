@@ -10,9 +10,10 @@ use kernel::ticket::Ticket;
 
 use crate::Shared;
 
-/// How long the copy may stand still behind the store before the store itself is asked. On servers it is some
-/// tens of milliseconds behind; seconds only while the log is away.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the copy may stand still behind the store before the store itself is asked. In one process it is
+/// never behind for so long. On servers an event takes some tens of milliseconds by way of the log: nobody
+/// waits for that, and what is asked of the store at a time goes there together.
+const PATIENCE: Duration = Duration::from_millis(25);
 
 /// Where a number stands, and how the line around it moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
