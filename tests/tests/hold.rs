@@ -27,6 +27,8 @@ async fn all_are_back_in_place_after_a_storm() {
     assert!(report["storm"]["extra_joins"].as_u64() > Some(50), "{said}");
     assert_eq!((&report["know_their_place"], &report["processes"]), (&VISITORS.into(), &1.into()), "{said}");
     assert_eq!(report["line"]["plain"], true, "{said}");
+    let kept = report["simulator"]["kept_bytes_per_visitor"].as_f64().unwrap();
+    assert!((100.0..=300.0).contains(&kept), "{said}");
     let looked_at = looked_at(report);
     for check in ["numbers_unique", "number_kept", "position_never_grows", "figures_agree", "figures_fresh"] {
         assert!(looked_at.contains(&check), "{check} was not looked at:\n{said}");

@@ -137,6 +137,12 @@ impl<L: Listener> Crowd<L> {
     pub fn listener(&mut self) -> &mut L {
         &mut self.sockets.listener
     }
+
+    /// Bytes kept for all sockets now, beside the one read buffer and the kernel's part.
+    pub fn kept_bytes(&self) -> usize {
+        let unused = self.sockets.slots.capacity() - self.sockets.slots.len();
+        self.sockets.slots.iter().map(Slot::kept_bytes).sum::<usize>() + unused * size_of::<Slot>()
+    }
 }
 
 /// What is to become of a socket after some of its bytes.

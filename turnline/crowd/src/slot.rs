@@ -71,6 +71,12 @@ impl Slot {
         }
     }
 
+    /// What this slot takes, with what is unfinished.
+    pub fn kept_bytes(&self) -> usize {
+        let kept = |kept: &Kept| size_of::<Kept>() + kept.bytes.capacity() + kept.message.capacity();
+        size_of::<Slot>() + self.kept.as_deref().map_or(0, kept)
+    }
+
     /// The socket, with all memory of it gone from here.
     pub fn leave(&mut self) -> Option<TcpStream> {
         (self.kept, self.stage) = (None, Stage::Connecting);
@@ -95,8 +101,10 @@ mod tests {
         assert!(slot.kept.is_none());
         slot.keep(b"ab");
         assert_eq!(slot.with_kept(b"cd").as_deref(), Some(&b"abcd"[..]));
+        assert_eq!(slot.kept_bytes(), size_of::<Slot>() + size_of::<Kept>());
         slot.keep(b"");
         assert!(slot.kept.is_none() && slot.with_kept(b"x").is_none());
+        assert_eq!(slot.kept_bytes(), size_of::<Slot>());
         slot.begin_message(b"one ");
         slot.keep(b"");
         slot.message().unwrap().extend_from_slice(b"two");

@@ -213,6 +213,8 @@ impl Driver {
     }
 
     fn pulse(&mut self) -> Pulse {
+        let due = self.due.capacity() * size_of::<Reverse<(Micros, u32)>>();
+        let kept = self.wire.kept_bytes() + due;
         let (storms, holding) = (self.storms, !self.share.polling);
         let ear = self.wire.ear();
         let now = ear.roll.standings();
@@ -232,6 +234,7 @@ impl Driver {
             requests: ear.requests,
             bytes_out: ear.bytes_out,
             processor: clock::processor_time(),
+            kept: kept as u64,
             memory: watch::memory_now().unwrap_or_default(),
         }
     }

@@ -85,6 +85,8 @@ pub struct Pulse {
     pub requests: u64,
     pub bytes_out: u64,
     pub processor: Micros,
+    /// Bytes kept for the visitors, and all memory of its own.
+    pub kept: u64,
     pub memory: u64,
 }
 
@@ -110,9 +112,6 @@ pub struct Done {
     pub numbers: Vec<u64>,
     /// The newest progress of the line, and when each was first heard here.
     pub line: Vec<(u64, Micros)>,
-    /// Resident memory before the first visitor and while all were held, in bytes.
-    pub memory_before: u64,
-    pub memory_held: u64,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::page::page;
-use crate::simulate::report::{Latency, RuleReport};
+use crate::simulate::report::{Latency, RuleReport, mebibytes};
 
 /// The whole report; `--report FILE.json` writes exactly this.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -68,8 +68,10 @@ pub struct Traffic {
 /// What the simulator itself needed.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Simulator {
-    /// Resident memory that came with the visitors: place, ticket, socket; not the kernel's part.
-    pub bytes_per_visitor: Option<f64>,
+    /// Place, ticket and socket of a visitor, counted; not the kernel's part.
+    pub kept_bytes_per_visitor: Option<f64>,
+    /// All memory of the workers' own, with what joining left behind; not the binary's pages.
+    pub memory_bytes: u64,
     /// Processor time a received message while all were held, of all threads of the workers.
     pub processor_micros_per_message: Option<f64>,
     pub processor_seconds: f64,
@@ -176,8 +178,9 @@ impl HoldReport {
         facts.push((
             "simulator",
             format!(
-                "{} bytes a visitor, {} µs a message, {:.1} s of processor time",
-                number(own.bytes_per_visitor),
+                "{} bytes kept a visitor, {} in all, {} µs a message, {:.1} s of processor time",
+                number(own.kept_bytes_per_visitor),
+                mebibytes(Some(own.memory_bytes)),
                 number(own.processor_micros_per_message),
                 own.processor_seconds
             ),

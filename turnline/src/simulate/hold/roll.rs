@@ -124,6 +124,11 @@ impl Roll {
         waiting.into_iter().step_by(step).collect()
     }
 
+    /// Bytes kept for all visitors.
+    pub fn kept_bytes(&self) -> usize {
+        self.visitors.capacity() * size_of::<Visitor>() + self.tickets.capacity()
+    }
+
     pub fn standings(&self) -> Standings {
         let mut counts = Standings::default();
         for visitor in &self.visitors {

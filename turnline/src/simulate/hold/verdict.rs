@@ -162,14 +162,13 @@ fn traffic(visitors: u32, held: &[(Pulse, Pulse)]) -> Traffic {
 }
 
 fn simulator(run: &Run) -> Simulator {
-    let grown: u64 = run.done.iter().map(|done| done.memory_held.saturating_sub(done.memory_before)).sum();
     let sum = |count: fn(&Pulse) -> u64| -> u64 {
         run.held.iter().map(|(before, after)| count(after).saturating_sub(count(before))).sum()
     };
     let messages = sum(|pulse| pulse.messages);
-    let a_visitor = (run.last.joined > 0 && grown > 0).then(|| grown as f64 / run.last.joined as f64);
     Simulator {
-        bytes_per_visitor: a_visitor,
+        kept_bytes_per_visitor: (run.last.joined > 0).then(|| run.last.kept as f64 / run.last.joined as f64),
+        memory_bytes: run.last.memory,
         processor_micros_per_message: (messages > 0)
             .then(|| sum(|pulse| pulse.processor) as f64 / messages as f64),
         processor_seconds: clock::seconds(run.last.processor),

@@ -93,6 +93,15 @@ impl Wire {
         Begun::Yes
     }
 
+    /// Bytes kept for the visitors, beside what their number does not change.
+    pub fn kept_bytes(&mut self) -> usize {
+        let sockets = match self {
+            Wire::Channels(crowd) => crowd.kept_bytes(),
+            Wire::Polls { .. } => 0,
+        };
+        sockets + self.ear().roll.kept_bytes()
+    }
+
     pub fn drop_socket(&mut self, who: u32) {
         if let Wire::Channels(crowd) = self {
             crowd.drop_socket(who);

@@ -24,7 +24,6 @@ use crate::simulate::arrivals::Arrivals;
 use crate::simulate::chance::{Chance, random_key};
 use crate::simulate::http::{Api, Call};
 use crate::simulate::message::Joined;
-use crate::simulate::watch;
 
 const PULSE: Duration = Duration::from_millis(250);
 
@@ -40,8 +39,6 @@ struct Worker {
     wishes: mpsc::Sender<Wish>,
     joins: Arc<Mutex<Joins>>,
     findings: Findings,
-    memory_before: u64,
-    memory_held: u64,
 }
 
 /// Obeys the orders on standard input until told to finish, or until it ends.
@@ -76,7 +73,6 @@ impl Worker {
         // Its own, so that the buffers of its connections go when all have joined.
         let door = Arc::new(Api::new(base, args.room.clone(), args.outage())?);
         let (wishes, granted) = mpsc::channel();
-        let memory_before = watch::memory_now().unwrap_or_default();
         let ear = Ear::new(share.visitors, share.poll_every, Chance::new(share.seed));
         let driver = Driver::new(share.clone(), ear, granted)?;
         std::thread::Builder::new().name("sockets".into()).spawn(move || {
@@ -87,7 +83,7 @@ impl Worker {
         let joins = Arc::new(Mutex::new(Joins::default()));
         tokio::spawn(arrive(door, share, wishes.clone(), joins.clone()));
         tokio::spawn(pulse(wishes.clone()));
-        Ok(Worker { api, wishes, joins, findings: Findings::default(), memory_before, memory_held: 0 })
+        Ok(Worker { api, wishes, joins, findings: Findings::default() })
     }
 
     fn wish(&self, wish: Wish) {
@@ -96,7 +92,6 @@ impl Worker {
     }
 
     async fn ask(&mut self, count: usize, bound: Micros) -> anyhow::Result<()> {
-        self.memory_held = watch::memory_now().unwrap_or_default();
         let (answer, sample) = oneshot::channel();
         self.wish(Wish::Sample { count, answer });
         let sample = sample.await?;
@@ -128,8 +123,6 @@ impl Worker {
             refused: ear.refused,
             closed: ear.closed,
             findings: ear.findings,
-            memory_before: self.memory_before,
-            memory_held: self.memory_held,
         })));
         Ok(())
     }

@@ -134,6 +134,7 @@ fn sum(pulses: &[Pulse]) -> Pulse {
         requests: sum.requests + one.requests,
         bytes_out: sum.bytes_out + one.bytes_out,
         processor: sum.processor + one.processor,
+        kept: sum.kept + one.kept,
         memory: sum.memory + one.memory,
     })
 }
