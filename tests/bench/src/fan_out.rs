@@ -60,6 +60,8 @@ const ROWS: [Who; 6] = [
 struct Run {
     memory_bytes_a_socket: f64,
     cpu_us_a_push: f64,
+    /// Processor time of a second with one socket: what the process costs whoever is there.
+    idle_cores: f64,
     listeners_cpu_us_a_push: f64,
     told_p50_ms: f64,
     told_p99_ms: f64,
@@ -166,17 +168,20 @@ fn listen(
     let mut audience = Audience::new(sockets)?;
     // What the first one needs, a room's state above all, is not of the others.
     audience.open(1, way, &request)?;
+    let idle = spent::cpu(pid)?;
     audience.rest(QUIET)?;
+    let idle = spent::cpu(pid)?.saturating_sub(idle);
     let before = spent::memory(pid)?;
     audience.open(sockets, way, &request)?;
     audience.rest(QUIET)?;
     let grown = spent::memory(pid)?.saturating_sub(before);
     let heard = audience.watch(TICKS, || Ok((spent::cpu(pid)?, spent::cpu(std::process::id())?)))?;
-    Ok(Run::of(&heard, grown as f64 / f64::from(sockets - 1).max(1.0), sockets))
+    let a_socket = grown as f64 / f64::from(sockets.saturating_sub(1).max(1));
+    Ok(Run::of(&heard, a_socket, idle, sockets))
 }
 
 impl Run {
-    fn of(heard: &Heard, memory_bytes_a_socket: f64, sockets: u32) -> Self {
+    fn of(heard: &Heard, memory_bytes_a_socket: f64, idle: Duration, sockets: u32) -> Self {
         let pushes = heard.pushes as f64;
         let us = |time: Duration| rounded(time.as_secs_f64() * 1e6 / pushes, 1e2);
         let told = |share: f64| {
@@ -188,6 +193,7 @@ impl Run {
         Self {
             memory_bytes_a_socket: memory_bytes_a_socket.round(),
             cpu_us_a_push: us(heard.cpu),
+            idle_cores: rounded(idle.as_secs_f64() / QUIET.as_secs_f64(), 1e3),
             listeners_cpu_us_a_push: us(heard.own_cpu),
             told_p50_ms: told(0.5),
             told_p99_ms: told(0.99),
@@ -207,6 +213,7 @@ fn row(who: Who, runs: &[Run], floor: &[Run]) -> Value {
     let medians = Run {
         memory_bytes_a_socket: middle(|run| run.memory_bytes_a_socket),
         cpu_us_a_push: middle(|run| run.cpu_us_a_push),
+        idle_cores: middle(|run| run.idle_cores),
         listeners_cpu_us_a_push: middle(|run| run.listeners_cpu_us_a_push),
         told_p50_ms: middle(|run| run.told_p50_ms),
         told_p99_ms: middle(|run| run.told_p99_ms),

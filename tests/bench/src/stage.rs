@@ -26,7 +26,7 @@ const OTHER_FILES: u32 = 3_000;
 /// One process fans out to so many at most, however many files it may open.
 const SOCKETS_A_PROCESS_MOST: u32 = 50_000;
 /// How long a crowd may take to join and to open its channels.
-const GATHER_DEADLINE: Duration = Duration::from_secs(600);
+const GATHER_DEADLINE: Duration = Duration::from_secs(300);
 /// How long a crowd may take to end after what it was asked for.
 const END_DEADLINE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -211,8 +211,9 @@ impl Held {
             if let Some(status) = self.process.try_wait()? {
                 bail!("the crowd ended before it was held ({status}):\n{}", self.said());
             }
-            let late = began.elapsed() > GATHER_DEADLINE;
-            ensure!(!late, "not all came within {GATHER_DEADLINE:?}:\n{}", self.said());
+            // It gives up by itself, and says then why; this is for one that does not.
+            let late = began.elapsed() > 3 * GATHER_DEADLINE;
+            ensure!(!late, "the crowd neither comes nor ends:\n{}", self.said());
             // sleep: the interval of a poll under a deadline
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -238,7 +239,7 @@ impl Held {
     /// The end of what it wrote so far.
     pub fn said(&self) -> String {
         let said = std::fs::read_to_string(self.dir.path().join("crowd.log")).unwrap_or_default();
-        let from = said.char_indices().rev().nth(3_000).map_or(0, |(at, _)| at);
+        let from = said.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
         said.get(from..).unwrap_or_default().to_owned()
     }
 }
