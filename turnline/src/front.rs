@@ -16,13 +16,14 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::system::around;
 
 /// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
 pub const BACKLOG: u32 = 8_192;
-/// How long a request's head may take to come, and a connection may be idle between two.
+/// How long a request's head may take to come, and a new connection may say nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request's head has no more fields and bytes than this: a ticket is 256 characters, a pass some hundreds.
 const HEAD_FIELDS: usize = 64;
@@ -74,9 +75,16 @@ async fn serve_within(head_timeout: Duration, listener: TcpListener, app: Router
         let _ = tune(&stream);
         let app = app.clone();
         let answer = service_fn(move |request| answer(app.clone(), peer, request));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned();
-        let connection = connections.watch(connection);
+        let (builder, watcher, stop) = (builder.clone(), connections.watcher(), stop.clone());
         tokio::spawn(async move {
+            // hyper counts from the first byte on.
+            let mut first = [0];
+            let began = timeout(head_timeout, stop.run_until_cancelled(stream.peek(&mut first))).await;
+            if !matches!(began, Ok(Some(Ok(1)))) {
+                return;
+            }
+            let connection = watcher
+                .watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned());
             // A visitor who breaks off, or sends what is no HTTP, was answered by the connection itself.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
@@ -138,7 +146,8 @@ mod tests {
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
         // A reset is an end too.
-        let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap();
+        let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+        assert!(read.is_ok(), "{:?} was waited for", String::from_utf8_lossy(bytes));
         String::from_utf8_lossy(&answer).into_owned()
     }
 
