@@ -39,8 +39,9 @@ pub async fn measure() -> anyhow::Result<Value> {
         let processes = Stage::processes_for(visitors)?;
         for (ways, far_from) in [(&EVERY_TICK[..], Some(0)), (&AS_IT_COMES[..], None)] {
             let stage = Stage::start((processes, processes), far_from).await?;
+            let nobody = with_nobody(&stage, watch).await?;
             for way in ways {
-                let case = case(&stage, visitors, *way, watch).await?;
+                let case = case(&stage, visitors, *way, watch, nobody).await?;
                 eprintln!("{case}");
                 cases.push(case);
             }
@@ -52,7 +53,21 @@ pub async fn measure() -> anyhow::Result<Value> {
     }))
 }
 
-async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration) -> anyhow::Result<Value> {
+/// Cores that all processes take for a line that moves and nobody who is told of it.
+async fn with_nobody(stage: &Stage, watch: Duration) -> anyhow::Result<f64> {
+    const ROOM: &str = "nobody";
+    stage.room(ROOM, ADMIT_PER_MINUTE, FRONT).await?;
+    // sleep: nothing tells that nothing is left to be done
+    tokio::time::sleep(SETTLE).await;
+    let (cost, began) = (stage.cost()?, Instant::now());
+    // sleep: that is what is measured
+    tokio::time::sleep(watch).await;
+    let cores = stage.cost()?.since(&cost).all().as_secs_f64() / began.elapsed().as_secs_f64();
+    stage.door().tell(ROOM, "pause").await;
+    Ok(cores)
+}
+
+async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration, nobody: f64) -> anyhow::Result<Value> {
     let room = way.room();
     stage.room(&room, ADMIT_PER_MINUTE, FRONT).await?;
     let args = way.args();
@@ -72,6 +87,7 @@ async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration) -> anyhow
     let (minutes, traffic) = (took.as_secs_f64() / 60.0, &report["traffic"]);
     let a_visitor = |time: Duration| rounded(time.as_secs_f64() * 1e3 / minutes / f64::from(visitors), 1e3);
     let bytes = |name: &str| traffic[name].as_f64().map(f64::round);
+    let cores = cost.all().as_secs_f64() / took.as_secs_f64();
     let wished = way.asks_a_second(visitors);
     Ok(json!({
         "visitors": visitors, "way": way.name(),
@@ -80,7 +96,8 @@ async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration) -> anyhow
             "waiting_queue": a_visitor(cost.waiting_queue), "client_channel": a_visitor(cost.client_channel),
             "others": a_visitor(cost.others),
         },
-        "cores": rounded(cost.all().as_secs_f64() / took.as_secs_f64(), 1e2),
+        "cores": rounded(cores, 1e3), "cores_with_nobody": rounded(nobody, 1e3),
+        "cpu_ms_a_visitor_a_minute_beside_it": rounded((cores - nobody).max(0.0) * 6e4 / f64::from(visitors), 1e3),
         "bytes_in_a_visitor_a_minute": bytes("bytes_per_visitor_minute"),
         "bytes_out_a_visitor_a_minute": bytes("bytes_out_per_visitor_minute"),
         "messages_a_second": traffic["messages_per_second"],
@@ -126,15 +143,16 @@ impl Way {
 
 pub fn markdown(measured: &Value) -> String {
     let mut table = String::from(
-        "| visitors | told by | CPU a visitor a minute | cores | bytes to/from a visitor a minute | messages or answers/s (wished) | p50/p99 |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        "| visitors | told by | CPU a visitor a minute | of it beside what runs with nobody there | cores | bytes to/from a visitor a minute | messages or answers/s (wished) | p50/p99 |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for case in measured["cases"].as_array().into_iter().flatten() {
         let took = |name: &str| case["latency"][name].as_f64().unwrap_or_default();
         table.push_str(&format!(
-            "| {} | {} | {} ms | {} | {}/{} | {:.0} ({}) | {:.0}/{:.0} ms |\n",
+            "| {} | {} | {} ms | {} ms | {} | {}/{} | {:.0} ({}) | {:.0}/{:.0} ms |\n",
             case["visitors"],
             case["way"].as_str().unwrap_or_default(),
             case["cpu_ms_a_visitor_a_minute"],
+            case["cpu_ms_a_visitor_a_minute_beside_it"],
             case["cores"],
             case["bytes_in_a_visitor_a_minute"],
             case["bytes_out_a_visitor_a_minute"].as_f64().unwrap_or_default(),
