@@ -3,6 +3,5 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod faults;
-mod polls;
 mod sale;
 mod story;
