@@ -132,11 +132,7 @@ impl Report {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let text = match path.extension().and_then(|e| e.to_str()) {
-            Some("html") => page(self),
-            _ => serde_json::to_string_pretty(self)?,
-        };
-        std::fs::write(path, text).map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))
+        write_file(self, page, path)
     }
 
     /// The report for the terminal.
@@ -144,7 +140,7 @@ impl Report {
         let mut out = String::new();
         // Writing to a string cannot fail.
         let _ = self.write_head(&mut out).and_then(|()| self.write_figures(&mut out));
-        let _ = self.write_rules(&mut out);
+        let _ = write_rules(&self.rules, &self.remarks, &self.verdict(), &mut out);
         out
     }
 
@@ -184,24 +180,13 @@ impl Report {
     }
 
     fn write_figures(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(
-            out,
-            "\n{:<22}{:>9}{:>11}{:>11}{:>11}{:>11}",
-            "milliseconds", "count", "p50", "p90", "p99", "max"
-        )?;
-        for Latency { name, quantiles: q, .. } in &self.latencies {
-            writeln!(
-                out,
-                "{name:<22}{:>9}{:>11.1}{:>11.1}{:>11.1}{:>11.1}",
-                q.count, q.p50_ms, q.p90_ms, q.p99_ms, q.max_ms
-            )?;
-        }
+        write_latencies(&self.latencies, out)?;
         writeln!(
             out,
             "\njoins/s {} · admitted/s {} · pushes/s {} · messages {} · reconnects {} · retried calls {}",
-            rate(self.rates.joins_per_second),
-            rate(self.rates.admitted_per_second),
-            rate(self.rates.pushes_per_second),
+            rounded(self.rates.joins_per_second),
+            rounded(self.rates.admitted_per_second),
+            rounded(self.rates.pushes_per_second),
             self.channel.messages,
             self.channel.reconnects,
             self.channel.retried_calls,
@@ -212,21 +197,6 @@ impl Report {
             mebibytes(self.memory.server_max_bytes),
             mebibytes(self.memory.simulator_max_bytes),
         )
-    }
-
-    fn write_rules(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "\n{:<6}{:<32}{:>10}{:>8}", "rule", "check", "looked at", "broken")?;
-        for rule in &self.rules {
-            let seen = if rule.checked == 0 { "not seen".to_string() } else { rule.checked.to_string() };
-            writeln!(out, "{:<6}{:<32}{seen:>10}{:>8}", rule.rule, rule.check, rule.broken)?;
-            for example in &rule.examples {
-                writeln!(out, "        BROKEN: {example}")?;
-            }
-        }
-        for (what, count) in &self.remarks {
-            writeln!(out, "note: {what} ({count} ×)")?;
-        }
-        writeln!(out, "\n{}", self.verdict())
     }
 
     pub fn verdict(&self) -> String {
@@ -240,8 +210,58 @@ impl Report {
     }
 }
 
-pub fn rate(per_second: Option<f64>) -> String {
-    per_second.map_or_else(|| "-".into(), |rate| format!("{rate:.1}"))
+/// Writes a report as data, or as its page, whichever the file's extension names.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_file<R: Serialize>(report: &R, page: impl Fn(&R) -> String, path: &Path) -> anyhow::Result<()> {
+    let text = match path.extension().and_then(|e| e.to_str()) {
+        Some("html") => page(report),
+        _ => serde_json::to_string_pretty(report)?,
+    };
+    std::fs::write(path, text).map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))
+}
+
+pub fn write_latencies(latencies: &[Latency], out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n{:<22}{:>9}{:>11}{:>11}{:>11}{:>11}",
+        "milliseconds", "count", "p50", "p90", "p99", "max"
+    )?;
+    for Latency { name, quantiles: q, .. } in latencies {
+        writeln!(
+            out,
+            "{name:<22}{:>9}{:>11.1}{:>11.1}{:>11.1}{:>11.1}",
+            q.count, q.p50_ms, q.p90_ms, q.p99_ms, q.max_ms
+        )?;
+    }
+    Ok(())
+}
+
+/// What was checked and found, what is worth knowing besides, and the verdict.
+pub fn write_rules(
+    rules: &[RuleReport],
+    remarks: &BTreeMap<String, u64>,
+    verdict: &str,
+    out: &mut String,
+) -> std::fmt::Result {
+    writeln!(out, "\n{:<6}{:<32}{:>10}{:>8}", "rule", "check", "looked at", "broken")?;
+    for rule in rules {
+        let seen = if rule.checked == 0 { "not seen".to_string() } else { rule.checked.to_string() };
+        writeln!(out, "{:<6}{:<32}{seen:>10}{:>8}", rule.rule, rule.check, rule.broken)?;
+        for example in &rule.examples {
+            writeln!(out, "        BROKEN: {example}")?;
+        }
+    }
+    for (what, count) in remarks {
+        writeln!(out, "note: {what} ({count} ×)")?;
+    }
+    writeln!(out, "\n{verdict}")
+}
+
+/// One decimal; a dash where nothing was measured.
+pub fn rounded(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "-".into(), |figure| format!("{figure:.1}"))
 }
 
 pub fn mebibytes(bytes: Option<u64>) -> String {

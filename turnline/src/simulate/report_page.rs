@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Report, RuleReport, mebibytes, rate};
+use super::report::{Latency, Report, RuleReport, mebibytes, rounded};
 
-pub const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#1b1b1b;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{padding:.3rem .6rem;\
 border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n,th.n{text-align:right;\
 font-variant-numeric:tabular-nums}.good{color:#0a6b2d}.bad{color:#a40000;font-weight:600}small{color:#555}\
@@ -17,23 +17,18 @@ pub fn page(report: &Report) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write_head(report, &mut out);
-    let _ = write_latencies(report, &mut out);
+    let _ = write_figures(report, &mut out);
     let _ = write_rule_table(&report.rules, &report.remarks, &mut out);
     out.push_str("</html>\n");
     out
 }
 
 fn write_head(report: &Report, out: &mut String) -> std::fmt::Result {
-    let class = if report.ok { "good" } else { "bad" };
-    writeln!(
+    let title = format!("{} visitors in room {}", report.visitors, report.room);
+    write_top(&title, report.ok, &report.verdict(), out)?;
+    write!(
         out,
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>Turnline simulation</title><style>{STYLE}</style>\
-         <h1>{} visitors in room {}</h1><p class=\"{class}\">{}</p>\
-         <p>{}, {}{}, at {}, {:.1} s, seed {}.</p>",
-        report.visitors,
-        escaped(&report.room),
-        escaped(&report.verdict()),
+        "<p>{}, {}{}, at {}, {:.1} s, seed {}.</p>",
         escaped(&report.arrivals),
         report.medium,
         if report.buy { ", buying" } else { "" },
@@ -64,13 +59,39 @@ fn write_head(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "</table>")
 }
 
-fn write_latencies(report: &Report, out: &mut String) -> std::fmt::Result {
+fn write_figures(report: &Report, out: &mut String) -> std::fmt::Result {
+    write_latency_table(&report.latencies, out)?;
+    writeln!(
+        out,
+        "<p>joins/s {} · admitted/s {} · pushes/s {} · memory: server {}, simulator {}</p>",
+        rounded(report.rates.joins_per_second),
+        rounded(report.rates.admitted_per_second),
+        rounded(report.rates.pushes_per_second),
+        mebibytes(report.memory.server_max_bytes),
+        mebibytes(report.memory.simulator_max_bytes),
+    )
+}
+
+/// The page's beginning, with the verdict.
+pub fn write_top(title: &str, ok: bool, verdict: &str, out: &mut String) -> std::fmt::Result {
+    let class = if ok { "good" } else { "bad" };
+    writeln!(
+        out,
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>Turnline simulation</title><style>{STYLE}</style>\
+         <h1>{}</h1><p class=\"{class}\">{}</p>",
+        escaped(title),
+        escaped(verdict),
+    )
+}
+
+pub fn write_latency_table(latencies: &[Latency], out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "<h2>Latencies</h2><table><tr><th>milliseconds<th class=n>count<th class=n>p50<th class=n>p90\
          <th class=n>p99<th class=n>max"
     )?;
-    for latency in &report.latencies {
+    for latency in latencies {
         let q = &latency.quantiles;
         writeln!(
             out,
@@ -85,15 +106,7 @@ fn write_latencies(report: &Report, out: &mut String) -> std::fmt::Result {
             q.max_ms
         )?;
     }
-    writeln!(
-        out,
-        "</table><p>joins/s {} · admitted/s {} · pushes/s {} · memory: server {}, simulator {}</p>",
-        rate(report.rates.joins_per_second),
-        rate(report.rates.admitted_per_second),
-        rate(report.rates.pushes_per_second),
-        mebibytes(report.memory.server_max_bytes),
-        mebibytes(report.memory.simulator_max_bytes),
-    )
+    writeln!(out, "</table>")
 }
 
 /// The rules with what was found, and the remarks below.

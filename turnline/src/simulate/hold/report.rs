@@ -7,7 +7,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::page::page;
-use crate::simulate::report::{Latency, RuleReport, mebibytes};
+use crate::simulate::report::{
+    Latency, RuleReport, mebibytes, rounded, write_file, write_latencies, write_rules,
+};
 
 /// The whole report; `--report FILE.json` writes exactly this.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -110,11 +112,7 @@ impl HoldReport {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let text = match path.extension().and_then(|e| e.to_str()) {
-            Some("html") => page(self),
-            _ => serde_json::to_string_pretty(self)?,
-        };
-        std::fs::write(path, text).map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))
+        write_file(self, page, path)
     }
 
     /// The report for the terminal.
@@ -124,7 +122,8 @@ impl HoldReport {
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{name:<26}{value}");
         }
-        let _ = self.write_latencies(&mut out).and_then(|()| self.write_rules(&mut out));
+        let _ = write_latencies(&self.latencies, &mut out);
+        let _ = write_rules(&self.rules, &self.remarks, &self.verdict(), &mut out);
         out
     }
 
@@ -179,9 +178,9 @@ impl HoldReport {
             "simulator",
             format!(
                 "{} bytes kept a visitor, {} in all, {} µs a message, {:.1} s of processor time",
-                number(own.kept_bytes_per_visitor),
+                rounded(own.kept_bytes_per_visitor),
                 mebibytes(Some(own.memory_bytes)),
-                number(own.processor_micros_per_message),
+                rounded(own.processor_micros_per_message),
                 own.processor_seconds
             ),
         ));
@@ -196,16 +195,16 @@ impl HoldReport {
                 format!(
                     "{}, {} a second, {} a visitor a minute",
                     traffic.messages,
-                    number(traffic.messages_per_second),
-                    number(traffic.messages_per_visitor_minute)
+                    rounded(traffic.messages_per_second),
+                    rounded(traffic.messages_per_visitor_minute)
                 ),
             ),
             (
                 "bytes in",
                 format!(
                     "{} a second, {} a visitor a minute",
-                    number(traffic.bytes_per_second),
-                    number(traffic.bytes_per_visitor_minute)
+                    rounded(traffic.bytes_per_second),
+                    rounded(traffic.bytes_per_visitor_minute)
                 ),
             ),
         ];
@@ -214,40 +213,12 @@ impl HoldReport {
                 "requests",
                 format!(
                     "{} a second, {} bytes out a visitor a minute",
-                    number(traffic.requests_per_second),
-                    number(traffic.bytes_out_per_visitor_minute)
+                    rounded(traffic.requests_per_second),
+                    rounded(traffic.bytes_out_per_visitor_minute)
                 ),
             ));
         }
         facts
-    }
-
-    fn write_latencies(&self, out: &mut String) -> std::fmt::Result {
-        let titles = ["count", "p50", "p90", "p99", "max"].map(|title| format!("{title:>11}")).concat();
-        writeln!(out, "\n{:<22}{titles}", "milliseconds")?;
-        for Latency { name, quantiles: q, .. } in &self.latencies {
-            writeln!(
-                out,
-                "{name:<22}{:>11}{:>11.1}{:>11.1}{:>11.1}{:>11.1}",
-                q.count, q.p50_ms, q.p90_ms, q.p99_ms, q.max_ms
-            )?;
-        }
-        Ok(())
-    }
-
-    fn write_rules(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "\n{:<6}{:<32}{:>10}{:>8}", "rule", "check", "looked at", "broken")?;
-        for rule in &self.rules {
-            let seen = if rule.checked == 0 { "not seen".to_string() } else { rule.checked.to_string() };
-            writeln!(out, "{:<6}{:<32}{seen:>10}{:>8}", rule.rule, rule.check, rule.broken)?;
-            for example in &rule.examples {
-                writeln!(out, "        BROKEN: {example}")?;
-            }
-        }
-        for (what, count) in &self.remarks {
-            writeln!(out, "note: {what} ({count} ×)")?;
-        }
-        writeln!(out, "\n{}", self.verdict())
     }
 }
 
@@ -275,10 +246,6 @@ impl StormReport {
 
 fn seconds(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "never".into(), |seconds| format!("{seconds:.1} s"))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".into(), |value| format!("{value:.1}"))
 }
 
 #[cfg(test)]
