@@ -12,7 +12,7 @@ use super::chance::Chance;
 use super::figures::Span;
 use super::http::Call;
 use super::message::Mine;
-use super::report::{ChannelUse, MemoryUse, Numbers, Outcomes, Rates, Report, latencies, rule_reports};
+use super::report::{ChannelUse, MemoryUse, Numbers, Outcomes, Rates, Report, latencies};
 use super::rules::{At, Fact, RoomSample, RunEnd, Witness, alone, judge};
 use super::visitor::{Outcome, live};
 use super::watch::{Memory, own_memory, sample};
@@ -133,7 +133,7 @@ impl Crowd {
                 ends_unheard: figures.ended_unheard,
             },
             numbers: numbers(&witnesses),
-            rules: rule_reports(&tally),
+            rules: tally.report(),
             rules_broken,
             remarks: world.remarks(),
         }

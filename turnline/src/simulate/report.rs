@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::figures::{Figures, Quantiles, Timing};
 use super::report_page::page;
-use super::rules::{Check, Tally};
 
 /// The whole report; `--report FILE.json` writes exactly this.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -99,22 +98,6 @@ pub struct RuleReport {
     pub checked: u64,
     pub broken: u64,
     pub examples: Vec<String>,
-}
-
-/// Every check with what it found.
-pub fn rule_reports(tally: &Tally) -> Vec<RuleReport> {
-    let report = |check: &Check| {
-        let found = tally.of(*check);
-        RuleReport {
-            rule: check.rule(),
-            check: check.name(),
-            meaning: check.meaning(),
-            checked: found.checked,
-            broken: found.broken,
-            examples: found.examples,
-        }
-    };
-    Check::ALL.iter().map(report).collect()
 }
 
 /// Every latency that was measured at least once.
@@ -271,6 +254,7 @@ pub fn mebibytes(bytes: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::rules::{Check, Consequence, Tally};
 
     fn sample() -> Report {
         let mut tally = Tally::default();
@@ -283,7 +267,7 @@ mod tests {
             outcomes: Outcomes { joined: 3, paid: 2, failed: 1, ..Outcomes::default() },
             failures: [("hold: 500".to_string(), 1)].into(),
             latencies: latencies(&figures),
-            rules: rule_reports(&tally),
+            rules: tally.report(),
             rules_broken: tally.broken(),
             ..Report::default()
         }

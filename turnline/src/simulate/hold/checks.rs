@@ -1,12 +1,8 @@
 //! What those who only wait can disprove, and what was found.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::simulate::report::RuleReport;
-
-const EXAMPLES: usize = 5;
+use crate::simulate::rules::tally::{Consequence, Tally};
 
 /// One observable consequence of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,8 +19,8 @@ pub enum Check {
     FiguresFresh,
 }
 
-impl Check {
-    pub const ALL: [Check; 9] = [
+impl Consequence for Check {
+    const ALL: &'static [Self] = &[
         Check::NumbersUnique,
         Check::TicketOpens,
         Check::NumberKept,
@@ -37,7 +33,7 @@ impl Check {
     ];
 
     /// The rule's number in the design's list.
-    pub fn rule(self) -> u8 {
+    fn rule(self) -> u8 {
         match self {
             Check::NumbersUnique => 2,
             Check::TicketOpens | Check::NumberKept | Check::PlaceKept => 3,
@@ -49,7 +45,7 @@ impl Check {
         }
     }
 
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Check::NumbersUnique => "numbers_unique",
             Check::TicketOpens => "ticket_opens",
@@ -64,7 +60,7 @@ impl Check {
     }
 
     /// What is looked at, for the report's reader.
-    pub fn meaning(self) -> &'static str {
+    fn meaning(self) -> &'static str {
         match self {
             Check::NumbersUnique => "no number was given to two visitors",
             Check::TicketOpens => "a ticket that was given is never refused",
@@ -83,67 +79,8 @@ impl Check {
     }
 }
 
-/// What a check has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
-    pub checked: u64,
-    pub broken: u64,
-    /// The first few, in words, with numbers and never with tickets.
-    pub examples: Vec<String>,
-}
-
 /// Findings of all checks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Findings(BTreeMap<Check, Found>);
-
-impl Findings {
-    pub fn judge(&mut self, check: Check, holds: bool, example: impl FnOnce() -> String) {
-        let found = self.0.entry(check).or_default();
-        found.checked += 1;
-        if !holds {
-            found.broken += 1;
-            if found.examples.len() < EXAMPLES {
-                found.examples.push(example());
-            }
-        }
-    }
-
-    /// Adds what another process found.
-    pub fn add(&mut self, other: Findings) {
-        for (check, more) in other.0 {
-            let found = self.0.entry(check).or_default();
-            found.checked += more.checked;
-            found.broken += more.broken;
-            let room = EXAMPLES.saturating_sub(found.examples.len());
-            found.examples.extend(more.examples.into_iter().take(room));
-        }
-    }
-
-    /// Takes a check back whose ground turned out not to be given.
-    pub fn forget(&mut self, check: Check) {
-        self.0.remove(&check);
-    }
-
-    pub fn broken(&self) -> u64 {
-        self.0.values().map(|found| found.broken).sum()
-    }
-
-    /// Every check with what it found.
-    pub fn report(&self) -> Vec<RuleReport> {
-        let report = |check: &Check| {
-            let found = self.0.get(check).cloned().unwrap_or_default();
-            RuleReport {
-                rule: check.rule(),
-                check: check.name(),
-                meaning: check.meaning(),
-                checked: found.checked,
-                broken: found.broken,
-                examples: found.examples,
-            }
-        };
-        Check::ALL.iter().map(report).collect()
-    }
-}
+pub type Findings = Tally<Check>;
 
 #[cfg(test)]
 mod tests {

@@ -5,15 +5,16 @@ mod judge;
 mod money;
 mod probe;
 mod room;
+pub mod tally;
 mod witness;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use judge::{RunEnd, alone, judge};
 pub use money::{Audit, LedgerLine, judge_audit};
 pub use probe::{judge_key_repeat, judge_pass, judge_refusal};
 pub use room::{RoomSample, RoomWatch};
+pub use tally::Consequence;
 pub use witness::{Fact, Witness};
 
 /// Time since the run began.
@@ -22,8 +23,6 @@ pub type At = Duration;
 /// How much later than another's an observation may come without proving a wrong order:
 /// two sockets, one tick of the server and a busy machine lie between.
 pub const TOLERANCE: Duration = Duration::from_secs(5);
-
-const EXAMPLES: usize = 5;
 
 /// One observable consequence of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +49,8 @@ pub enum Check {
     PassVerifies,
 }
 
-impl Check {
-    pub const ALL: [Check; 20] = [
+impl Consequence for Check {
+    const ALL: &'static [Self] = &[
         Check::ActiveWithinCapacity,
         Check::OwnWithinCapacity,
         Check::NumbersUnique,
@@ -75,7 +74,7 @@ impl Check {
     ];
 
     /// The rule's number in the design's list.
-    pub fn rule(self) -> u8 {
+    fn rule(self) -> u8 {
         match self {
             Check::ActiveWithinCapacity | Check::OwnWithinCapacity => 1,
             Check::NumbersUnique
@@ -94,7 +93,7 @@ impl Check {
         }
     }
 
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Check::ActiveWithinCapacity => "active_within_capacity",
             Check::OwnWithinCapacity => "own_admitted_within_capacity",
@@ -120,7 +119,7 @@ impl Check {
     }
 
     /// What is looked at, for the report's reader.
-    pub fn meaning(self) -> &'static str {
+    fn meaning(self) -> &'static str {
         match self {
             Check::ActiveWithinCapacity => "every sample of the room has active within capacity",
             Check::OwnWithinCapacity => "own visitors inside at one time are no more than the capacity",
@@ -150,41 +149,8 @@ impl Check {
     }
 }
 
-/// What a check has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    pub checked: u64,
-    pub broken: u64,
-    /// The first few, in words, with numbers and never with tickets or passes.
-    pub examples: Vec<String>,
-}
-
-/// Findings of all checks.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    found: BTreeMap<Check, Found>,
-}
-
-impl Tally {
-    pub fn judge(&mut self, check: Check, holds: bool, example: impl FnOnce() -> String) {
-        let found = self.found.entry(check).or_default();
-        found.checked += 1;
-        if !holds {
-            found.broken += 1;
-            if found.examples.len() < EXAMPLES {
-                found.examples.push(example());
-            }
-        }
-    }
-
-    pub fn of(&self, check: Check) -> Found {
-        self.found.get(&check).cloned().unwrap_or_default()
-    }
-
-    pub fn broken(&self) -> u64 {
-        self.found.values().map(|found| found.broken).sum()
-    }
-}
+/// What the run found of every check.
+pub type Tally = tally::Tally<Check>;
 
 fn seconds(at: At) -> String {
     format!("{:.3} s", at.as_secs_f64())
@@ -192,6 +158,7 @@ fn seconds(at: At) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::tally::Found;
     use super::*;
 
     #[test]
