@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::spread::mixed;
+
 /// Positions up to this one hear of every change, whatever else there is to send.
 pub const NEAR: u64 = 300;
 /// Sweeps from one figure to the next at the far end: whoever waits there for an hour sees it fall all the same.
@@ -11,9 +13,6 @@ pub const FAR_SWEEPS: u64 = 3;
 const SHARE: f64 = 0.8;
 /// Fewer pushes say nothing of how fast this shard can send.
 const TELLING: u64 = 1_000;
-
-/// 2^64 over the golden ratio: its multiples spread evenly (Knuth, The Art of Computer Programming 3, 6.4).
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The cadence of a shard, judged anew after each sweep.
 #[derive(Debug, Clone)]
@@ -66,8 +65,7 @@ impl Cadence {
     /// Whether the figures at this position are looked at in this sweep; spread evenly by the number.
     pub fn is_due(&self, number: u64, position: u64) -> bool {
         // A shard may have every second number only.
-        let spread = number.wrapping_mul(GOLDEN) >> 40;
-        (spread + self.sweep).is_multiple_of(self.sweeps(position))
+        ((mixed(number) >> 1) + self.sweep).is_multiple_of(self.sweeps(position))
     }
 
     /// Takes note of where somebody stands.

@@ -11,6 +11,8 @@ use dashmap::DashMap;
 use edge::Problem;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::spread::mixed;
+
 /// Nobody is asked to wait longer, in seconds.
 const LONGEST_WAIT: u64 = 30;
 /// Seconds after which a process that is full may have room.
@@ -117,14 +119,6 @@ impl Rate {
         let spread = ((self.expected / self.per_second).ceil() as u64).clamp(1, LONGEST_WAIT);
         Err(1 + mixed(number) % spread)
     }
-}
-
-/// Even over neighbouring numbers (the finalizer of SplitMix64, Steele, Lea and Flood 2014).
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 impl Drop for Place {

@@ -13,6 +13,7 @@ mod outbox;
 mod seats;
 mod shard;
 mod sockets;
+mod spread;
 mod stream;
 mod upgrade;
 mod view;

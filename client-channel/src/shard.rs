@@ -34,10 +34,11 @@ const READY: usize = 1024;
 const POSTS: usize = 256;
 
 /// The shards of this process.
-pub struct Shards(Vec<Door>);
+pub struct Shards(Vec<Inlet>);
 
 /// The way to one shard.
-pub struct Door {
+#[derive(Clone)]
+pub struct Inlet {
     posts: Sender<Post>,
     waker: Arc<Waker>,
 }
@@ -93,22 +94,22 @@ impl Shards {
     /// The system gives no thread or no poll.
     pub fn start(config: &ChannelConfig, ports: &ChannelPorts) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..cores).map(|at| Door::open(at, config, ports)).collect::<io::Result<Vec<_>>>().map(Self)
+        (0..cores).map(|at| Inlet::open(at, config, ports)).collect::<io::Result<Vec<_>>>().map(Self)
     }
 
     /// Where this number sits, over all its tabs.
-    pub fn of(&self, number: Number) -> &Door {
+    pub fn of(&self, number: Number) -> &Inlet {
         let count = self.0.len() as u64;
         // There is one at least, and fewer than a pointer can count.
         &self.0[(number % count) as usize]
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Door> {
+    pub fn all(&self) -> impl Iterator<Item = &Inlet> {
         self.0.iter()
     }
 }
 
-impl Door {
+impl Inlet {
     fn open(at: usize, config: &ChannelConfig, ports: &ChannelPorts) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -148,11 +149,6 @@ impl Door {
             tracing::error!(%error, "a shard of the channel cannot be woken; it looks at its next tick");
         }
     }
-
-    /// Another hand on the same door, for an answer that comes later.
-    fn again(&self) -> Self {
-        Self { posts: self.posts.clone(), waker: self.waker.clone() }
-    }
 }
 
 impl Drop for Shards {
@@ -170,7 +166,7 @@ struct Shard {
     store: Arc<dyn RoomStore>,
     runtime: Handle,
     /// For those who bring answers.
-    own: Door,
+    own: Inlet,
     spoke: usize,
     spoke_every: Duration,
     next_spoke: Instant,
@@ -291,14 +287,14 @@ impl Shard {
         }
         for (key, wish) in self.sockets.take_wishes() {
             let Some(errand) = self.sockets.visit(key).map(Visit::errand) else { continue };
-            let door = self.own.again();
-            self.runtime.spawn(async move { door.post(Post::Granted(key, errand.run(wish).await)) });
+            let inlet = self.own.clone();
+            self.runtime.spawn(async move { inlet.post(Post::Granted(key, errand.run(wish).await)) });
         }
     }
 
     /// Asks the store what became of those whose end was not heard here.
     fn find(&self, hall: Arc<Hall>, numbers: Vec<Number>) {
-        let (door, store) = (self.own.again(), self.store.clone());
+        let (inlet, store) = (self.own.clone(), self.store.clone());
         self.runtime.spawn(async move {
             let mut found = Vec::with_capacity(numbers.len());
             for number in numbers {
@@ -310,7 +306,7 @@ impl Shard {
                     }
                 }
             }
-            door.post(Post::Found(hall.id, found));
+            inlet.post(Post::Found(hall.id, found));
         });
     }
 }
