@@ -32,7 +32,7 @@ use self::parts::Parts;
 use self::relay::Relay;
 use self::rooms::Rooms;
 use self::scripts::Scripts;
-use self::server::Server;
+use self::server::{IN_THE_END, SOON, Server};
 use crate::cluster::postgres::Ceilings;
 use crate::entropy::SystemEntropy;
 
@@ -66,11 +66,13 @@ impl RedisRooms {
         ceilings: Arc<dyn Ceilings>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectError> {
-        let server = Server::at(url).map_err(|error| ConnectError::BadUrl(error.to_string()))?;
+        let server =
+            |response| Server::at(url, response).map_err(|error| ConnectError::BadUrl(error.to_string()));
         let node = hex(&SystemEntropy.bytes()[..6]);
         let scripts =
-            || Scripts { link: Link::new(server.clone()), space: Space::new(namespace), node: node.clone() };
-        let parts = Parts::new([scripts(), scripts()], log, ceilings, clock);
+            |server| Scripts { link: Link::new(server), space: Space::new(namespace), node: node.clone() };
+        let (soon, bulk) = (server(SOON)?, server(IN_THE_END)?);
+        let parts = Parts::new([scripts(soon.clone()), scripts(soon), scripts(bulk)], log, ceilings, clock);
         let connected = Self { rooms: Rooms::new(Arc::new(parts)) };
         connected.ping().await.map_err(|away| ConnectError::Unreachable(away.to_string()))?;
         durability::look(&connected.rooms.parts.aside.link).await;

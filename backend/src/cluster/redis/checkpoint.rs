@@ -9,15 +9,19 @@ use super::rooms::Rooms;
 use super::scripts::Progress;
 
 /// A room is written down when there are more events, or bytes of them, than this behind its checkpoint: what
-/// a process reads and folds to load the room.
+/// a process reads and folds to load the room. Where the checkpoint is large, when they are a half of it, an event
+/// counted as [`BYTES_A_FOLD`] at least: a large room is written seldom, and who was away for a while need not load
+/// it whole.
 const EVENTS_BEHIND: u64 = 2_000;
 const BYTES_BEHIND: u64 = 1 << 20;
+const BYTES_A_FOLD: u64 = BYTES_BEHIND / EVENTS_BEHIND;
 /// Events read at once to see who has become known by them.
 const PAGE: usize = 200;
 
 pub(super) fn due(progress: &Progress) -> bool {
     let events = (progress.seq - progress.checkpoint).min(progress.kept);
-    events > EVENTS_BEHIND || progress.bytes_behind > BYTES_BEHIND
+    let behind = progress.bytes_behind.max(events * BYTES_A_FOLD);
+    behind > (BYTES_A_FOLD * EVENTS_BEHIND).max(progress.checkpoint_bytes / 2)
 }
 
 impl Rooms {
@@ -44,9 +48,36 @@ impl Rooms {
         let written = spawn_blocking(move || rmp_serde::to_vec_named(&checkpoint)).await;
         let written = written.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let written = written.map_err(|error| StoreError::Broken(error.to_string()))?;
-        if scripts.checkpoint(&keys, before, seq, &written, &known, window).await? {
+        if self.parts.bulk.checkpoint(&keys, before, seq, &written, &known, window).await? {
             tracing::debug!(%room, seq, bytes = written.len(), "a room was written down");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due_with(events: u64, bytes_behind: u64, checkpoint_bytes: u64) -> bool {
+        due(&Progress {
+            seq: 10_000 + events,
+            relayed: 0,
+            checkpoint: 10_000,
+            checkpoint_bytes,
+            bytes_behind,
+            kept: 50_000,
+        })
+    }
+
+    #[test]
+    fn a_room_is_written_down_when_as_much_lies_behind_as_is_worth_it() {
+        assert!(!due_with(1_900, 900_000, 0));
+        assert!(due_with(2_100, 1_000, 0), "many small events");
+        assert!(due_with(10, BYTES_BEHIND + 1, 0), "a few large ones");
+        // 20 MB are not written anew for each megabyte.
+        assert!(!due_with(2_100, BYTES_BEHIND * 9, 20 << 20));
+        assert!(due_with(2_100, BYTES_BEHIND * 11, 20 << 20));
+        assert!(due_with(22_000, 1_000, 20 << 20));
     }
 }

@@ -46,7 +46,7 @@ impl Desk {
     /// Finds the room, or answers those who asked for one that nobody made. May have to be called again.
     pub(super) async fn find(&mut self, group: &mut Vec<Job>) -> Result<(), Fault> {
         let known = self.furthest.load(Ordering::Acquire);
-        let Some(loaded) = self.parts.scripts.load(&self.keys, self.parts.window()).await? else {
+        let Some(loaded) = self.parts.bulk.load(&self.keys, self.parts.window()).await? else {
             return if self.parts.ceilings.known(&self.room).await? {
                 self.rebuild(None, group).await
             } else {
@@ -146,7 +146,7 @@ impl Desk {
         let writer = self.parts.next_writer();
         let install = Install { writer: &writer, relayed, checkpoint, events };
         let window = self.parts.window();
-        let done = self.parts.scripts.install(&self.room, &self.keys, seen, install, window).await?;
+        let done = self.parts.bulk.install(&self.room, &self.keys, seen, install, window).await?;
         if done {
             let seq = room.state().seq;
             self.take(room, Mark { seq, writer });
@@ -162,8 +162,7 @@ impl Desk {
         let mut relayed = None;
         if seen.is_some() {
             // From the last event that the log has, by which it shows whether the two are one story.
-            let left =
-                self.parts.scripts.entries(&self.keys, told.saturating_sub(1), usize::MAX >> 1).await?;
+            let left = self.parts.bulk.entries(&self.keys, told.saturating_sub(1), usize::MAX >> 1).await?;
             let mut left = left.into_iter().map(|entry| entry.event).peekable();
             let same = match left.next_if(|event| event.seq == told) {
                 Some(event) => events.last() == Some(&event),

@@ -2,7 +2,7 @@
 //! connection whose other end is gone may stay open for a long time.
 
 use kernel::ports::StoreError;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ScriptInvocation, ServerErrorKind};
 use tokio::sync::Mutex;
 
 use super::server::{Connection, Server};
@@ -71,6 +71,12 @@ impl Link {
     pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
         let (mut connection, generation) = self.connection().await?;
         let answer = command.query_async(&mut connection).await;
+        self.judge(generation, answer).await
+    }
+
+    pub async fn run_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Fault> {
+        let (mut connection, generation) = self.connection().await?;
+        let answer = commands.query_async(&mut connection).await;
         self.judge(generation, answer).await
     }
 

@@ -14,8 +14,10 @@ use crate::cluster::postgres::Ceilings;
 pub(super) struct Parts {
     /// For the desks, whose callers wait.
     pub scripts: Scripts,
-    /// For everything else, some of which is large.
+    /// For everything else that is small.
     pub aside: Scripts,
+    /// For whole rooms, which keep a connection busy for long.
+    pub bulk: Scripts,
     pub log: Arc<dyn EventLog>,
     pub ceilings: Arc<dyn Ceilings>,
     pub clock: Arc<dyn Clock>,
@@ -26,12 +28,21 @@ pub(super) struct Parts {
 
 impl Parts {
     pub fn new(
-        [scripts, aside]: [Scripts; 2],
+        [scripts, aside, bulk]: [Scripts; 3],
         log: Arc<dyn EventLog>,
         ceilings: Arc<dyn Ceilings>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { scripts, aside, log, ceilings, clock, writes: AtomicU64::new(0), furthest: DashMap::new() }
+        Self {
+            scripts,
+            aside,
+            bulk,
+            log,
+            ceilings,
+            clock,
+            writes: AtomicU64::new(0),
+            furthest: DashMap::new(),
+        }
     }
 
     /// Unique for ever.

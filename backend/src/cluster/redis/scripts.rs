@@ -1,11 +1,11 @@
-//! The scripts, each with the keys and arguments that its header names. Mechanism only: they guard, they
-//! never decide.
+//! The scripts, each with the keys and arguments that its header names, and the calls that need none. Mechanism
+//! only: they guard, they never decide.
 
 use std::sync::LazyLock;
 
 use kernel::event::RoomEvent;
 use kernel::words::RoomId;
-use redis::{Script, cmd};
+use redis::{Cmd, Script, cmd, pipe};
 
 use super::keys::{RoomKeys, Space};
 use super::link::{Fault, Link};
@@ -74,6 +74,8 @@ pub(super) struct Progress {
     pub seq: u64,
     pub relayed: u64,
     pub checkpoint: u64,
+    /// Of the checkpoint itself.
+    pub checkpoint_bytes: u64,
     /// Of events behind the checkpoint.
     pub bytes_behind: u64,
     /// Events that are kept.
@@ -88,7 +90,6 @@ macro_rules! script {
 
 script!(APPEND, "append.lua");
 script!(INSTALL, "install.lua");
-script!(LOAD, "load.lua");
 script!(CHECKPOINT, "checkpoint.lua");
 script!(RELAYED, "relayed.lua");
 script!(LEASE, "lease.lua");
@@ -96,7 +97,8 @@ script!(RELEASE, "release.lua");
 script!(REPORT, "report.lua");
 
 type RawEntry = (String, (String, Vec<u8>, String, String));
-type RawRoom = (String, String, String, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<RawEntry>);
+type RawHead = (Option<String>, Option<String>, Option<String>);
+type RawRoom = (RawHead, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<RawEntry>);
 
 /// The rooms of one Turnline in Redis.
 pub(super) struct Scripts {
@@ -160,23 +162,28 @@ impl Scripts {
         self.link.invoke(&call).await
     }
 
+    /// All of the room as of one moment; `None` when it is absent. In a transaction rather than a script: a script
+    /// would copy it several times within Redis, which serves nobody meanwhile.
     pub async fn load(&self, keys: &RoomKeys, window: u64) -> Result<Option<Loaded>, Fault> {
-        let mut call = LOAD.prepare_invoke();
-        call.key(&keys.head).key(&keys.events).key(&keys.checkpoint).key(&keys.visitors);
-        call.key(keys.keys(window.saturating_sub(1))).key(keys.keys(window)).key(keys.keys(window + 1));
-        let found: Option<RawRoom> = self.link.invoke(&call).await?;
-        let Some((seq, writer, checkpoint_seq, checkpoint, visitors, before, now, next, entries)) = found
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Loaded {
-            mark: Mark { seq: number(&seq)?, writer },
-            checkpoint_seq: number(&checkpoint_seq)?,
-            checkpoint,
-            visitors,
-            keys: [before, now, next],
-            entries: read_entries(entries)?,
-        }))
+        let head = || cmd("HMGET").arg(&keys.head).arg("seq").arg("writer").arg("checkpoint").take();
+        let (_, _, seen): RawHead = self.link.run(&head()).await?;
+        let Some(seen) = seen else { return Ok(None) };
+        let mut all = pipe();
+        all.atomic().add_command(head()).get(&keys.checkpoint).get(&keys.visitors);
+        all.get(keys.keys(window.saturating_sub(1))).get(keys.keys(window)).get(keys.keys(window + 1));
+        all.add_command(behind(&keys.events, number(&seen)?));
+        let (head, checkpoint, visitors, before, now, next, entries): RawRoom =
+            self.link.run_all(&all).await?;
+        let (Some(seq), Some(writer), Some(checkpoint_seq)) = head else { return Ok(None) };
+        let checkpoint_seq = number(&checkpoint_seq)?;
+        if checkpoint_seq < number(&seen)? {
+            return Err(Fault::away("the room was made anew while it was read"));
+        }
+        let mut entries = read_entries(entries)?;
+        // There may have been a newer checkpoint by then.
+        entries.retain(|entry| entry.event.seq > checkpoint_seq);
+        let mark = Mark { seq: number(&seq)?, writer };
+        Ok(Some(Loaded { mark, checkpoint_seq, checkpoint, visitors, keys: [before, now, next], entries }))
     }
 
     /// Keeps a checkpoint that follows the one at `before`; false when another was faster.
@@ -200,12 +207,13 @@ impl Scripts {
     /// The log has everything up to `through`; 0 only asks. `None` when the room is absent.
     pub async fn relayed(&self, keys: &RoomKeys, through: u64) -> Result<Option<Progress>, Fault> {
         let mut call = RELAYED.prepare_invoke();
-        call.key(&keys.head).key(&keys.events).arg(through);
-        let found: Option<(u64, u64, u64, u64, u64)> = self.link.invoke(&call).await?;
-        Ok(found.map(|(seq, relayed, checkpoint, bytes_behind, kept)| Progress {
+        call.key(&keys.head).key(&keys.events).key(&keys.checkpoint).arg(through);
+        let found: Option<(u64, u64, u64, u64, u64, u64)> = self.link.invoke(&call).await?;
+        Ok(found.map(|(seq, relayed, checkpoint, checkpoint_bytes, bytes_behind, kept)| Progress {
             seq,
             relayed,
             checkpoint,
+            checkpoint_bytes,
             bytes_behind,
             kept,
         }))
@@ -213,8 +221,7 @@ impl Scripts {
 
     /// Events behind `seq`, at most `limit`.
     pub async fn entries(&self, keys: &RoomKeys, seq: u64, limit: usize) -> Result<Vec<Entry>, Fault> {
-        let mut range = cmd("XRANGE");
-        range.arg(&keys.events).arg(format!("({seq}-0")).arg("+").arg("COUNT").arg(limit);
+        let range = behind(&keys.events, seq).arg("COUNT").arg(limit).take();
         read_entries(self.link.run(&range).await?)
     }
 
@@ -235,6 +242,11 @@ impl Scripts {
         call.key(&keys.nodes).key(keys.present(node)).arg(node).arg(bitmap).arg(millis);
         self.link.invoke(&call).await
     }
+}
+
+/// Asks for the events behind `seq`.
+fn behind(events: &str, seq: u64) -> Cmd {
+    cmd("XRANGE").arg(events).arg(format!("({seq}-0")).arg("+").take()
 }
 
 /// An event as it is written down.
