@@ -174,9 +174,7 @@ fn follow(
     member: Member,
     names: &[String],
 ) -> rdkafka::error::KafkaResult<Native> {
-    let mut settings = config.consumer(group);
-    settings.set("auto.offset.reset", "latest");
-    let consumer: Native = settings.create_with_context(member)?;
+    let consumer: Native = config.follower(group).create_with_context(member)?;
     let mut from = TopicPartitionList::new();
     for span in scan::spans(&consumer, names)? {
         from.add_partition_offset(&span.topic, span.partition, Offset::Offset(span.end))?;

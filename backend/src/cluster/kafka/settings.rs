@@ -121,6 +121,14 @@ impl Config {
         config
     }
 
+    /// By itself at the end of every partition, which stay the same: a question that finds nothing may stay with
+    /// the broker for longer, as no other one waits behind it. A record is the answer as soon as it is there.
+    pub(super) fn follower(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        config.set("auto.offset.reset", "latest").set("fetch.wait.max.ms", "1000");
+        config
+    }
+
     /// A member of a group, that shares its partitions with the others.
     pub(super) fn member(&self, group: &str) -> ClientConfig {
         let busy_max_ms = self.busy_max.as_millis().max(SESSION_TIMEOUT_MS.into());
