@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::system::around;
+use crate::system::around::Around;
 
 /// Connections the kernel may hold before we have taken them; a flash crowd arrives all at once.
 pub const BACKLOG: u32 = 8_192;
@@ -61,6 +61,7 @@ async fn serve_within(head_timeout: Duration, listener: TcpListener, app: Router
         .max_headers(HEAD_FIELDS)
         .max_buf_size(HEAD_BYTES);
     let (builder, connections) = (builder.http1_only(), GracefulShutdown::new());
+    let app = Around::new(app);
     while let Some(taken) = stop.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match taken {
             Ok(taken) => taken,
@@ -102,12 +103,12 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 async fn answer(
-    app: Router,
+    app: Around,
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<axum::response::Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    Ok(around::answer(app, request.map(Body::new)).await)
+    app.answer(request.map(Body::new)).await
 }
 
 fn is_of_one_connection(error: &std::io::Error) -> bool {

@@ -2,72 +2,82 @@
 //! for each request: a panic becomes an answer, and pages of any origin may ask the API.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use edge::Problem;
-use futures_util::FutureExt;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
+use tower_http::catch_panic::{CatchPanic, ResponseForPanic};
+use tower_http::cors::{Any as AnyOrigin, Cors, CorsLayer};
+
+/// What browsers may read of an answer beside the usual.
+const READABLE: [HeaderName; 3] = [header::RETRY_AFTER, header::DATE, header::LOCATION];
+const ALLOWED_METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+const ALLOWED_HEADERS: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT, HeaderName::from_static("idempotency-key")];
+/// How long browsers may remember what they were allowed.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// The router with what surrounds its answers.
+#[derive(Clone)]
+pub struct Around {
+    api: Cors<Safe>,
+    pages: Safe,
+}
+
+type Safe = CatchPanic<Router, Apology>;
+
+impl Around {
+    pub fn new(app: Router) -> Self {
+        let safe = CatchPanic::custom(app, Apology);
+        Self { api: any_origin().layer(safe.clone()), pages: safe }
+    }
+
+    /// The router's answer.
+    pub async fn answer(&self, request: Request) -> Result<Response, Infallible> {
+        let answer = match is_of_the_api(request.uri().path()) {
+            true => self.api.clone().oneshot(request).await,
+            false => self.pages.clone().oneshot(request).await,
+        };
+        answer.map(|answer| answer.map(Body::new))
+    }
+}
 
 /// A shop's own page may call the API from the shop's origin: callers show tokens, never cookies, so an
 /// origin has nothing to protect, and no answer depends on it.
-const ANY_ORIGIN: (HeaderName, HeaderValue) =
-    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-const READABLE: (HeaderName, HeaderValue) =
-    (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after,date,location"));
-/// What browsers ask beforehand, and how long they may remember it, in seconds.
-const ALLOWED: [(HeaderName, HeaderValue); 3] = [
-    (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST,PUT,DELETE")),
-    (
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization,content-type,accept,idempotency-key"),
-    ),
-    (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
-];
-
-/// The router's answer.
-pub async fn answer(app: Router, request: Request) -> Response {
-    let api = is_of_the_api(request.uri().path());
-    if api && request.method() == Method::OPTIONS {
-        return asked_beforehand();
-    }
-    let mut answer = match AssertUnwindSafe(app.oneshot(request)).catch_unwind().await {
-        Ok(Ok(answer)) => answer,
-        Err(panic) => panicked(panic.as_ref()),
-    };
-    if api {
-        insert(answer.headers_mut(), [ANY_ORIGIN, READABLE]);
-    }
-    answer
+fn any_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AnyOrigin)
+        .allow_methods(ALLOWED_METHODS)
+        .allow_headers(ALLOWED_HEADERS)
+        .expose_headers(READABLE)
+        .max_age(REMEMBERED)
+        .vary([])
 }
 
 fn is_of_the_api(path: &str) -> bool {
     path.starts_with("/v1/") || path.starts_with("/.well-known/")
 }
 
-fn asked_beforehand() -> Response {
-    let mut answer = Response::new(Body::empty());
-    insert(answer.headers_mut(), [ANY_ORIGIN]);
-    insert(answer.headers_mut(), ALLOWED);
-    answer
-}
+/// What a caller is told whose handler panicked.
+#[derive(Clone, Copy)]
+struct Apology;
 
-fn insert<const N: usize>(headers: &mut HeaderMap, fields: [(HeaderName, HeaderValue); N]) {
-    for (name, value) in fields {
-        headers.insert(name, value);
+impl ResponseForPanic for Apology {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send>) -> Response {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let why = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(why, "a handler panicked; this is a fault of ours");
+        let detail = "this is a fault of ours; repeat the call, and tell us if it stays";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).into_response()
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Response {
-    let why =
-        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(why, "a handler panicked; this is a fault of ours");
-    let detail = "this is a fault of ours; repeat the call, and tell us if it stays";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).into_response()
 }
 
 #[cfg(test)]
@@ -82,7 +92,8 @@ mod tests {
 
     async fn asked(method: Method, path: &str) -> Response {
         let app = Router::new().route("/v1/fails", get(fails)).route("/page", get(|| async { "here" }));
-        answer(app, Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        Around::new(app).answer(request).await.unwrap()
     }
 
     #[tokio::test]
