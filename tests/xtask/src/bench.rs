@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use crate::machine::{self, C_COMPILER, REDIS_TOOLS, WRK};
+use crate::machine::{self, C_COMPILER, NODE, NPM, REDIS_TOOLS, SS, WRK};
 use crate::{run, services};
 
 /// Runs every benchmark: the whole system's and the servers' against their floors, then those by criterion.
 pub fn run() -> Result<()> {
-    machine::provide(&[C_COMPILER, WRK, REDIS_TOOLS])?;
+    machine::provide(&[C_COMPILER, WRK, REDIS_TOOLS, SS, NODE, NPM])?;
     services::provide()?;
     run::command(&mut run::cargo(&["build", "--release", "--package", "turnline", "--package", "bench"]))?;
     run::command(

@@ -34,6 +34,8 @@ pub const NPM: Need = Need { programs: &["npm"], source: Source::Debian("npm") }
 pub const CHROMIUM: Need =
     Need { programs: &["chromium", "chromium-browser", "google-chrome"], source: Source::Debian("chromium") };
 pub const WRK: Need = Need { programs: &["wrk"], source: Source::Debian("wrk") };
+/// What the kernel counts of a connection.
+pub const SS: Need = Need { programs: &["ss"], source: Source::Debian("iproute2") };
 pub const REDIS: Need = Need { programs: &["redis-server"], source: Source::Debian("redis-server") };
 /// redis-cli comes in the same package.
 pub const REDIS_TOOLS: Need = Need { programs: &["redis-benchmark"], source: Source::Debian("redis-tools") };
