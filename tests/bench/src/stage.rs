@@ -1,6 +1,7 @@
 //! Turnline in as many processes as a large crowd needs, on servers of its own, and the crowd that `simulate --hold`
 //! makes: started, watched while it is held, and asked for its report.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,8 +26,12 @@ use crate::spent;
 const OTHER_FILES: u32 = 3_000;
 /// One process fans out to so many at most, however many files it may open.
 const SOCKETS_A_PROCESS_MOST: u32 = 50_000;
-/// How long a crowd may take to join and to open its channels.
-const GATHER_DEADLINE: Duration = Duration::from_secs(300);
+/// How long a crowd may take to join and to open its channels: so long, and a while for each visitor.
+const GATHER_LEAST: Duration = Duration::from_secs(240);
+const GATHER_A_VISITOR: Duration = Duration::from_millis(2);
+/// What channel processes are told when it is said to us.
+const TOLD: [&str; 2] = [FAR_FROM, "TURNLINE_PUSHES_PER_SECOND"];
+const FAR_FROM: &str = "TURNLINE_FAR_FROM";
 /// How long a crowd may take to end after what it was asked for.
 const END_DEADLINE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -47,6 +52,7 @@ pub struct Stage {
 /// A crowd under way.
 pub struct Held {
     process: Child,
+    gather_deadline: Duration,
     dir: TempDir,
 }
 
@@ -71,15 +77,16 @@ impl Stage {
         Ok(sockets.div_ceil(each))
     }
 
-    /// With so many processes of the waiting queue and for channels. From which place on visitors hear less often, they are told by
-    /// `far_from`, else by what `TURNLINE_FAR_FROM` says to us, else by their own default.
+    /// With so many processes of the waiting queue and for channels. From which place on visitors hear less often,
+    /// they are told by `far_from`, else by what `TURNLINE_FAR_FROM` says to us, else by their own default; of
+    /// `TURNLINE_PUSHES_PER_SECOND` likewise.
     pub async fn start((doors, channels): (u32, u32), far_from: Option<u32>) -> anyhow::Result<Self> {
         let servers = Servers::start()?;
         let fleet = Fleet::on(servers.addresses());
-        let far_from =
-            far_from.map(|from| from.to_string()).or_else(|| std::env::var("TURNLINE_FAR_FROM").ok());
-        let told: Vec<(&str, &str)> =
-            far_from.iter().map(|from| ("TURNLINE_FAR_FROM", from.as_str())).collect();
+        let said = TOLD.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+        let mut said: BTreeMap<&str, String> = said.collect();
+        said.extend(far_from.map(|from| (FAR_FROM, from.to_string())));
+        let told: Vec<(&str, &str)> = said.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut started =
             Self { doors: Vec::new(), channels: Vec::new(), behind: Vec::new(), fleet, servers };
         for _ in 0..doors.max(1) {
@@ -127,7 +134,8 @@ impl Stage {
         let mut command = self.door().command();
         command.args(["simulate", "--url", &self.door().url(), "--room", room]);
         command.args(["--visitors", &visitors.to_string(), "--hold", &hold.as_secs().to_string()]);
-        command.args(["--timeout-seconds", &(hold + GATHER_DEADLINE).as_secs().to_string()]);
+        let gather_deadline = GATHER_LEAST + GATHER_A_VISITOR * visitors;
+        command.args(["--timeout-seconds", &(hold + gather_deadline).as_secs().to_string()]);
         let told_by = if args.contains(&"--poll") { &self.doors } else { &self.channels };
         for member in told_by {
             command.args(["--channels", &member.url()]);
@@ -135,7 +143,7 @@ impl Stage {
         command.args(args).arg("--report").arg(dir.path().join("report.json"));
         let out = File::create(dir.path().join("crowd.log"))?;
         let errors = out.try_clone()?;
-        Ok(Held { process: command.stdout(out).stderr(errors).spawn()?, dir })
+        Ok(Held { process: command.stdout(out).stderr(errors).spawn()?, gather_deadline, dir })
     }
 
     /// One more channel process, for one more visitor of the room.
@@ -212,7 +220,7 @@ impl Held {
                 bail!("the crowd ended before it was held ({status}):\n{}", self.said());
             }
             // It gives up by itself, and says then why; this is for one that does not.
-            let late = began.elapsed() > 3 * GATHER_DEADLINE;
+            let late = began.elapsed() > 3 * self.gather_deadline;
             ensure!(!late, "the crowd neither comes nor ends:\n{}", self.said());
             // sleep: the interval of a poll under a deadline
             tokio::time::sleep(LOOK_EVERY).await;

@@ -16,8 +16,10 @@ use super::roll::{Link, Standing};
 use super::wire::{Begun, Wire};
 use crate::simulate::watch;
 
-/// Who just joined waits at most so long for their channel to be begun.
+/// Who just joined, or is due, waits at most so long.
 const TURN: Duration = Duration::from_millis(4);
+/// When all have joined, an order waits at most so long.
+const LONGEST_TURN: Duration = Duration::from_millis(50);
 /// So many handshakes are begun between two looks at the sockets.
 const OPENED_A_TURN: usize = 256;
 
@@ -74,6 +76,8 @@ pub struct Driver {
     due: BinaryHeap<Reverse<(Micros, u32)>>,
     looked: Micros,
     storms: u64,
+    /// Whose joining is not over yet.
+    joining: u32,
 }
 
 impl Driver {
@@ -82,6 +86,7 @@ impl Driver {
     pub fn new(share: Share, ear: Ear, wishes: mpsc::Receiver<Wish>) -> io::Result<Driver> {
         Ok(Driver {
             wire: Wire::new(&share, ear)?,
+            joining: share.visitors,
             share,
             wishes,
             due: BinaryHeap::new(),
@@ -108,11 +113,18 @@ impl Driver {
                 }
             }
             self.open_due();
-            self.wire.turn(TURN)?;
+            self.wire.turn(self.idle())?;
             let again = std::mem::take(&mut self.wire.ear().again);
             self.due.extend(again.into_iter().map(|(who, at)| Reverse((at, who))));
             self.look_after();
         }
+    }
+
+    /// How long nothing needs to be done but to listen.
+    fn idle(&self) -> Duration {
+        let most = if self.joining > 0 { TURN } else { LONGEST_TURN };
+        let due = self.due.peek().map(|Reverse((at, _))| at.saturating_sub(clock::now()));
+        due.map_or(most, |due| Duration::from_micros(due).clamp(TURN, most))
     }
 
     fn grant(&mut self, wish: Wish) {
@@ -124,8 +136,10 @@ impl Driver {
                 // Who asks begins somewhere in their rhythm, so that not all ask at the same moment.
                 let pause = pauses::upto(self.share.poll_every.unwrap_or_default(), &mut ear.chance);
                 self.due.push(Reverse((clock::now() + pause, who)));
+                self.joining = self.joining.saturating_sub(1);
             }
             Wish::NotJoined { who } => {
+                self.joining = self.joining.saturating_sub(1);
                 if let Some(visitor) = self.wire.ear().roll.get(who) {
                     (visitor.link, visitor.standing) = (Link::Done, Standing::Lost);
                 }
