@@ -1,6 +1,7 @@
 //! A hundred thousand on their channels while the line moves a thousand a second: how late a tick is, whether the
 //! memory stays; then all of them cut off at once. `HUNDRED_THOUSAND_VISITORS` and `HUNDRED_THOUSAND_SECONDS`
-//! say other figures, and `HUNDRED_THOUSAND_STORM` as 0 leaves the cutting out.
+//! say other figures, and `HUNDRED_THOUSAND_STORM` as 0 leaves the cutting out. With so many that the machine cannot
+//! tell everybody every few seconds, `TURNLINE_PUSHES_PER_SECOND` says how many figures a core of a process sends.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use crate::stage::{self, Stage, Witness};
 const VISITORS: (&str, u32) = ("HUNDRED_THOUSAND_VISITORS", 100_000);
 const HOLD_SECONDS: (&str, u32) = ("HUNDRED_THOUSAND_SECONDS", 600);
 const STORM: (&str, u32) = ("HUNDRED_THOUSAND_STORM", 1);
+/// As the product's own default; [`Stage`] passes on what is set.
+const PUSHES: (&str, u32) = ("TURNLINE_PUSHES_PER_SECOND", 100_000);
+const SETTLE_LEAST_SECONDS: u64 = 15;
 const A_SECOND: u64 = 1_000;
 /// How long the line has to move beside the holding, gathering, twice, and the storm: so long, or so many
 /// visitors a second if that is longer.
@@ -38,10 +42,11 @@ pub async fn measure() -> anyhow::Result<Value> {
     eprintln!("{processes} channel processes; {front} in front");
     stage.room(ROOM, A_SECOND * 60, front).await?;
     let witness = stage.witness(ROOM).await;
-    let held = held(&stage, &witness, visitors, hold).await?;
+    let settle = settle_seconds(visitors, processes)?.to_string();
+    let held = held(&stage, &witness, visitors, hold, &settle).await?;
     let storm = match number(STORM)? {
         0 => Value::Null,
-        _ => storm(&stage, visitors).await?,
+        _ => storm(&stage, visitors, &settle).await?,
     };
     Ok(json!({
         "how": format!("{visitors} channels on {processes} processes of one room, {A_SECOND} admitted a second, {} s; then, with a new crowd, all cut at once", hold.as_secs()),
@@ -49,16 +54,29 @@ pub async fn measure() -> anyhow::Result<Value> {
     }))
 }
 
-async fn storm(stage: &Stage, visitors: u32) -> anyhow::Result<Value> {
-    let mut crowd = stage.send(ROOM, visitors, STORM_HOLD, &["--storm"])?;
+/// How old a figure may be at the end: twice as long as the allowed pushes take to tell everybody, and a while.
+fn settle_seconds(visitors: u32, processes: u32) -> anyhow::Result<u64> {
+    let a_core = u64::from(number(PUSHES)?).max(1);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    Ok(2 * u64::from(visitors) / (a_core * cores * u64::from(processes)) + SETTLE_LEAST_SECONDS)
+}
+
+async fn storm(stage: &Stage, visitors: u32, settle: &str) -> anyhow::Result<Value> {
+    let mut crowd = stage.send(ROOM, visitors, STORM_HOLD, &["--storm", "--settle-seconds", settle])?;
     crowd.until_holding().await?;
     let report = crowd.ends().await?;
     eprintln!("storm: {}", report["storm"]);
     Ok(report)
 }
 
-async fn held(stage: &Stage, witness: &Witness, visitors: u32, hold: Duration) -> anyhow::Result<Value> {
-    let mut crowd = stage.send(ROOM, visitors, hold, &[])?;
+async fn held(
+    stage: &Stage,
+    witness: &Witness,
+    visitors: u32,
+    hold: Duration,
+    settle: &str,
+) -> anyhow::Result<Value> {
+    let mut crowd = stage.send(ROOM, visitors, hold, &["--settle-seconds", settle])?;
     crowd.until_holding().await?;
     let (began, cost) = (Instant::now(), stage.cost()?);
     let (mut samples, mut spent) = (Vec::new(), (cost, Duration::ZERO));
