@@ -124,6 +124,11 @@ impl Channel {
         }
     }
 
+    /// Only listens, however long nothing comes, until the server closes.
+    pub async fn listen(mut self) {
+        while let Frame::Message(_) = self.read().await {}
+    }
+
     /// Reads on until the server closes; the close code.
     pub async fn closed(&mut self) -> u16 {
         let search = async {

@@ -24,6 +24,9 @@ const BESIDE_SECONDS: u64 = 900;
 const GATHERED_A_SECOND: u64 = 500;
 const STORM_HOLD: Duration = Duration::from_secs(60);
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+/// A crowd as large as this gathers while the line stands still: telling those who are there what changes takes the
+/// machine that the others need to come.
+const STANDING_FROM: u32 = 200_000;
 const ROOM: &str = "crowd";
 
 /// Memory as of one moment.
@@ -76,8 +79,15 @@ async fn held(
     hold: Duration,
     settle: &str,
 ) -> anyhow::Result<Value> {
+    let gathers_standing = visitors >= STANDING_FROM;
+    if gathers_standing {
+        stage.door().tell(ROOM, "pause").await;
+    }
     let mut crowd = stage.send(ROOM, visitors, hold, &["--settle-seconds", settle])?;
     crowd.until_holding().await?;
+    if gathers_standing {
+        stage.door().tell(ROOM, "resume").await;
+    }
     let (began, cost) = (Instant::now(), stage.cost()?);
     let (mut samples, mut spent) = (Vec::new(), (cost, Duration::ZERO));
     let pushes = stage.figure("turnline_channel_pushes_total").await;

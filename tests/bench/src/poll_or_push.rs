@@ -1,5 +1,6 @@
 //! The same crowd told by its channels, and asking every one, three or five seconds: what a visitor costs in a
-//! minute. `POLL_OR_PUSH_MOST` leaves out the larger crowds, `POLL_OR_PUSH_SECONDS` says how long each is watched.
+//! minute. `POLL_OR_PUSH_LEAST` and `POLL_OR_PUSH_MOST` leave out smaller and larger crowds, `POLL_OR_PUSH_SECONDS` says
+//! how long each is watched.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use crate::figures::{number, rounded};
 use crate::stage::{self, Stage};
 
+const LEAST: (&str, u32) = ("POLL_OR_PUSH_LEAST", 1_000);
 const MOST: (&str, u32) = ("POLL_OR_PUSH_MOST", 100_000);
 const SECONDS: (&str, u32) = ("POLL_OR_PUSH_SECONDS", 30);
 const VISITORS: [u32; 3] = [1_000, 10_000, 100_000];
@@ -33,9 +35,9 @@ const AS_IT_COMES: [Way; 4] =
     [Way::Push, Way::Poll { every: 5 }, Way::Poll { every: 3 }, Way::Poll { every: 1 }];
 
 pub async fn measure() -> anyhow::Result<Value> {
-    let (most, watch) = (number(MOST)?, Duration::from_secs(number(SECONDS)?.into()));
+    let (asked, watch) = (number(LEAST)?..=number(MOST)?, Duration::from_secs(number(SECONDS)?.into()));
     let mut cases = Vec::new();
-    for visitors in VISITORS.into_iter().filter(|visitors| *visitors <= most) {
+    for visitors in VISITORS.into_iter().filter(|visitors| asked.contains(visitors)) {
         let processes = Stage::processes_for(visitors)?;
         for (ways, far_from) in [(&EVERY_TICK[..], Some(0)), (&AS_IT_COMES[..], None)] {
             let stage = Stage::start((processes, processes), far_from).await?;

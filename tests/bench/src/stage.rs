@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
+use turnline_tests::Role;
 use turnline_tests::fleet::{Fleet, Member};
-use turnline_tests::{Frame, Role};
 
 use crate::rooms::{self, Known};
 use crate::servers::{Redis, Servers};
@@ -150,8 +150,8 @@ impl Stage {
     pub async fn witness(&self, room: &str) -> Witness {
         let member = self.fleet.start(Role::ClientChannel, &[]).await;
         let visitor = self.door().join(room).await;
-        let mut channel = member.open(&visitor).await;
-        let listening = tokio::spawn(async move { while let Frame::Message(_) = channel.next().await {} });
+        let channel = member.open(&visitor).await;
+        let listening = tokio::spawn(channel.listen());
         Witness { member, listening }
     }
 
