@@ -5,10 +5,12 @@ mod postgres_scene;
 mod redis_scene;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use backend::cluster::redis::RedisRooms;
+use futures_util::poll;
 use kernel::contract::model::agrees_with_the_kernel;
 use kernel::contract::{T0, policy};
 use kernel::ports::{Rebuilt, RoomKeeper, RoomStore, StoreError};
@@ -142,13 +144,22 @@ async fn a_wire_cut_in_the_middle_of_a_join_gives_each_batch_once() {
 async fn work_that_panics_fails_alone() {
     let scene = Scene::fresh().await;
     let hall = room("hall");
+    scene.process().await.configure(&hall, &policy(0), None, T0).await.unwrap();
+    // Has reserved no numbers yet: who joins has to wait for some, with nobody behind.
     let process = scene.process().await;
-    process.configure(&hall, &policy(0), None, T0).await.unwrap();
-    let broken = process.act(&hall, |room| {
+    let ((begin, begun), (come, others)) = (mpsc::channel(), mpsc::channel());
+    let mut broken = Box::pin(process.act(&hall, move |room| {
         room.join(&[anybody()], T0);
+        begin.send(()).unwrap();
+        others.recv_timeout(Duration::from_secs(20)).unwrap();
         assert!(room.state().issued > 100, "a fault of ours");
-    });
-    let beside = process.join(&hall, vec![anybody(); 2], T0);
+    }));
+    // A call is on its way to the room once it was polled; the second one comes while the first is at work.
+    assert!(poll!(&mut broken).is_pending());
+    begun.recv_timeout(Duration::from_secs(20)).unwrap();
+    let mut beside = Box::pin(process.join(&hall, vec![anybody(); 2], T0));
+    assert!(poll!(&mut beside).is_pending());
+    come.send(()).unwrap();
     let (broken, joined) = tokio::join!(broken, beside);
     assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
     assert_eq!(numbers(&joined.unwrap()), [1, 2]);

@@ -88,13 +88,13 @@ impl Desk {
 
     /// Serves callers until nobody can come any more, nobody has come for long, or there is no such room.
     pub async fn work(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        let mut group = Vec::new();
-        loop {
+        let (mut group, mut over) = (Vec::new(), false);
+        while !over || !self.parked.is_empty() {
             tokio::select! {
-                count = jobs.recv_many(&mut group, GROUP) => if count == 0 { break },
+                count = jobs.recv_many(&mut group, GROUP), if !over => over = count == 0,
                 () = self.ceiling.answered(), if !self.parked.is_empty() => {}
                 () = sleep(PATIENCE), if !self.parked.is_empty() => {}
-                () = sleep(IDLE) => jobs.close(),
+                () = sleep(IDLE), if !over => jobs.close(),
             }
             group.splice(..0, self.parked.drain(..));
             self.serve(&mut group).await;
