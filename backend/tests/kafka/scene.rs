@@ -54,6 +54,8 @@ impl Scene {
     pub fn stranger(&self) -> BaseConsumer {
         let mut config = self.client();
         config.set("group.id", "stranger").set("enable.auto.commit", "false");
+        // Who asks for a partition a moment too early, right after its topic was made, asks again only then.
+        config.set("topic.metadata.refresh.interval.ms", "2000");
         config.create().unwrap()
     }
 
