@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -61,7 +62,7 @@ async fn serve_within(head_timeout: Duration, listener: TcpListener, app: Router
         .max_headers(HEAD_FIELDS)
         .max_buf_size(HEAD_BYTES);
     let (builder, connections) = (builder.http1_only(), GracefulShutdown::new());
-    let app = Around::new(app);
+    let app = Arc::new(Around::new(app));
     while let Some(taken) = stop.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match taken {
             Ok(taken) => taken,
@@ -103,7 +104,7 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 async fn answer(
-    app: Around,
+    app: Arc<Around>,
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<axum::response::Response, Infallible> {

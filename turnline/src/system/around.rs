@@ -23,26 +23,19 @@ const ALLOWED_HEADERS: [HeaderName; 4] =
 /// How long browsers may remember what they were allowed.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// The router with what surrounds its answers.
-#[derive(Clone)]
-pub struct Around {
-    api: Cors<Safe>,
-    pages: Safe,
-}
-
-type Safe = CatchPanic<Router, Apology>;
+/// The router with what surrounds its answers; pages go without what is outermost.
+pub struct Around(Cors<CatchPanic<Router, Apology>>);
 
 impl Around {
     pub fn new(app: Router) -> Self {
-        let safe = CatchPanic::custom(app, Apology);
-        Self { api: any_origin().layer(safe.clone()), pages: safe }
+        Self(any_origin().layer(CatchPanic::custom(app, Apology)))
     }
 
     /// The router's answer.
     pub async fn answer(&self, request: Request) -> Result<Response, Infallible> {
         let answer = match is_of_the_api(request.uri().path()) {
-            true => self.api.clone().oneshot(request).await,
-            false => self.pages.clone().oneshot(request).await,
+            true => self.0.clone().oneshot(request).await,
+            false => self.0.get_ref().clone().oneshot(request).await,
         };
         answer.map(|answer| answer.map(Body::new))
     }
