@@ -58,6 +58,18 @@ pub struct Rates {
     pub pushes_per_second: Option<f64>,
 }
 
+impl std::fmt::Display for Rates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "joins/s {} · admitted/s {} · pushes/s {}",
+            rounded(self.joins_per_second),
+            rounded(self.admitted_per_second),
+            rounded(self.pushes_per_second),
+        )
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Latency {
     pub name: &'static str,
@@ -166,13 +178,8 @@ impl Report {
         write_latencies(&self.latencies, out)?;
         writeln!(
             out,
-            "\njoins/s {} · admitted/s {} · pushes/s {} · messages {} · reconnects {} · retried calls {}",
-            rounded(self.rates.joins_per_second),
-            rounded(self.rates.admitted_per_second),
-            rounded(self.rates.pushes_per_second),
-            self.channel.messages,
-            self.channel.reconnects,
-            self.channel.retried_calls,
+            "\n{} · messages {} · reconnects {} · retried calls {}",
+            self.rates, self.channel.messages, self.channel.reconnects, self.channel.retried_calls,
         )?;
         writeln!(
             out,

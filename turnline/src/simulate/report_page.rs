@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Latency, Report, RuleReport, mebibytes, rounded};
+use super::report::{Latency, Report, RuleReport, mebibytes};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#1b1b1b;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{padding:.3rem .6rem;\
@@ -63,10 +63,8 @@ fn write_figures(report: &Report, out: &mut String) -> std::fmt::Result {
     write_latency_table(&report.latencies, out)?;
     writeln!(
         out,
-        "<p>joins/s {} · admitted/s {} · pushes/s {} · memory: server {}, simulator {}</p>",
-        rounded(report.rates.joins_per_second),
-        rounded(report.rates.admitted_per_second),
-        rounded(report.rates.pushes_per_second),
+        "<p>{} · memory: server {}, simulator {}</p>",
+        report.rates,
         mebibytes(report.memory.server_max_bytes),
         mebibytes(report.memory.simulator_max_bytes),
     )
