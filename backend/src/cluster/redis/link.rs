@@ -69,21 +69,21 @@ impl Link {
     }
 
     pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
-        let (mut connection, generation) = self.connection().await?;
-        let answer = command.query_async(&mut connection).await;
-        self.judge(generation, answer).await
+        self.ask(async |mut connection| command.query_async(&mut connection).await).await
     }
 
     pub async fn run_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Fault> {
-        let (mut connection, generation) = self.connection().await?;
-        let answer = commands.query_async(&mut connection).await;
-        self.judge(generation, answer).await
+        self.ask(async |mut connection| commands.query_async(&mut connection).await).await
     }
 
     /// Runs a script by its hash, and sends it whole when Redis has not seen it.
     pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Fault> {
-        let (mut connection, generation) = self.connection().await?;
-        let answer = script.invoke_async(&mut connection).await;
+        self.ask(async |mut connection| script.invoke_async(&mut connection).await).await
+    }
+
+    async fn ask<T>(&self, ask: impl AsyncFnOnce(Connection) -> Result<T, RedisError>) -> Result<T, Fault> {
+        let (connection, generation) = self.connection().await?;
+        let answer = ask(connection).await;
         self.judge(generation, answer).await
     }
 
