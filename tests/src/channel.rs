@@ -124,21 +124,18 @@ impl Channel {
         }
     }
 
-    /// Only listens, however long nothing comes, until the server closes.
-    pub async fn listen(mut self) {
-        while let Frame::Message(_) = self.read().await {}
+    /// Only listens, however long nothing comes, until the server closes; the close code.
+    pub async fn listen(&mut self) -> u16 {
+        loop {
+            if let Frame::Closed(code) = self.read().await {
+                return code;
+            }
+        }
     }
 
-    /// Reads on until the server closes; the close code.
+    /// Reads on until the server closes, which must be soon; the close code.
     pub async fn closed(&mut self) -> u16 {
-        let search = async {
-            loop {
-                if let Frame::Closed(code) = self.read().await {
-                    return code;
-                }
-            }
-        };
-        match tokio::time::timeout(SOON, search).await {
+        match tokio::time::timeout(SOON, self.listen()).await {
             Ok(code) => code,
             Err(_) => panic!("the server did not close the channel within {SOON:?}"),
         }

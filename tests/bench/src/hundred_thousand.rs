@@ -14,8 +14,8 @@ use crate::stage::{self, Stage, Witness};
 const VISITORS: (&str, u32) = ("HUNDRED_THOUSAND_VISITORS", 100_000);
 const HOLD_SECONDS: (&str, u32) = ("HUNDRED_THOUSAND_SECONDS", 600);
 const STORM: (&str, u32) = ("HUNDRED_THOUSAND_STORM", 1);
-/// As the product's own default; [`Stage`] passes on what is set.
-const PUSHES: (&str, u32) = ("TURNLINE_PUSHES_PER_SECOND", 100_000);
+/// [`Stage`] passes on what is set; where nothing is, the product's own bound is far above what is sent here.
+const PUSHES: (&str, u32) = (stage::PUSHES_PER_SECOND, u32::MAX);
 const SETTLE_LEAST_SECONDS: u64 = 15;
 const A_SECOND: u64 = 1_000;
 /// How long the line has to move beside the holding, gathering, twice, and the storm: so long, or so many

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::figures::{number, rounded};
-use crate::stage::{self, Stage};
+use crate::stage::{self, Cost, Stage};
 
 const LEAST: (&str, u32) = ("POLL_OR_PUSH_LEAST", 1_000);
 const MOST: (&str, u32) = ("POLL_OR_PUSH_MOST", 100_000);
@@ -59,14 +59,19 @@ pub async fn measure() -> anyhow::Result<Value> {
 async fn with_nobody(stage: &Stage, watch: Duration) -> anyhow::Result<f64> {
     const ROOM: &str = "nobody";
     stage.room(ROOM, ADMIT_PER_MINUTE, FRONT).await?;
+    let (cost, took) = watched(stage, watch).await?;
+    stage.door().tell(ROOM, "pause").await;
+    Ok(cost.all().as_secs_f64() / took.as_secs_f64())
+}
+
+/// What all processes cost in so long a time, once what came before is done; and how long it was.
+async fn watched(stage: &Stage, watch: Duration) -> anyhow::Result<(Cost, Duration)> {
     // sleep: nothing tells that nothing is left to be done
     tokio::time::sleep(SETTLE).await;
     let (cost, began) = (stage.cost()?, Instant::now());
     // sleep: that is what is measured
     tokio::time::sleep(watch).await;
-    let cores = stage.cost()?.since(&cost).all().as_secs_f64() / began.elapsed().as_secs_f64();
-    stage.door().tell(ROOM, "pause").await;
-    Ok(cores)
+    Ok((stage.cost()?.since(&cost), began.elapsed()))
 }
 
 async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration, nobody: f64) -> anyhow::Result<Value> {
@@ -76,12 +81,7 @@ async fn case(stage: &Stage, visitors: u32, way: Way, watch: Duration, nobody: f
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut crowd = stage.send(&room, visitors, watch + MARGIN, &args)?;
     crowd.until_holding().await?;
-    // sleep: nothing tells that nothing is left to be done
-    tokio::time::sleep(SETTLE).await;
-    let (cost, began) = (stage.cost()?, Instant::now());
-    // sleep: that is what is measured
-    tokio::time::sleep(watch).await;
-    let (cost, took) = (stage.cost()?.since(&cost), began.elapsed());
+    let (cost, took) = watched(stage, watch).await?;
     anyhow::ensure!(crowd.is_holding()?, "the crowd was gone before the window ended");
     let report = crowd.ends().await?;
     // What goes on in it from here on would count in the next case.

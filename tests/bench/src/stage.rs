@@ -30,8 +30,9 @@ const SOCKETS_A_PROCESS_MOST: u32 = 50_000;
 const GATHER_LEAST: Duration = Duration::from_secs(240);
 const GATHER_A_VISITOR: Duration = Duration::from_millis(2);
 /// What channel processes are told when it is said to us.
-const TOLD: [&str; 2] = [FAR_FROM, "TURNLINE_PUSHES_PER_SECOND"];
+const TOLD: [&str; 2] = [FAR_FROM, PUSHES_PER_SECOND];
 const FAR_FROM: &str = "TURNLINE_FAR_FROM";
+pub const PUSHES_PER_SECOND: &str = "TURNLINE_PUSHES_PER_SECOND";
 /// How long a crowd may take to end after what it was asked for.
 const END_DEADLINE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ pub struct Held {
 /// A channel process with one socket: what grows in it as in the others is the room's, not the crowd's.
 pub struct Witness {
     member: Member,
-    listening: JoinHandle<()>,
+    listening: JoinHandle<u16>,
 }
 
 /// What all processes have cost so far, by service.
@@ -150,8 +151,8 @@ impl Stage {
     pub async fn witness(&self, room: &str) -> Witness {
         let member = self.fleet.start(Role::ClientChannel, &[]).await;
         let visitor = self.door().join(room).await;
-        let channel = member.open(&visitor).await;
-        let listening = tokio::spawn(channel.listen());
+        let mut channel = member.open(&visitor).await;
+        let listening = tokio::spawn(async move { channel.listen().await });
         Witness { member, listening }
     }
 
